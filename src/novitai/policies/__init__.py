@@ -1,0 +1,1 @@
+"""What we decide, given the facts and the time: pure functions over domain values."""
