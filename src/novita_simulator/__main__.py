@@ -1,0 +1,7 @@
+"""`python -m novita_simulator` is `novitai simulate`."""
+
+import sys
+
+from novita_simulator.cli import main
+
+sys.exit(main())
