@@ -1,0 +1,1 @@
+"""Telling others: facts become deliveries, deliveries become signed attempts."""

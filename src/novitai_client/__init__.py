@@ -1,0 +1,150 @@
+"""Python client and command line for a Novitai server; knows the server only over HTTP.
+
+    from novitai_client import Client
+
+    with Client() as novitai:
+        created = novitai.create("trainer", product="RTX 4090 24GB", image_url="ghcr.io/me/trainer:1")
+        instance = novitai.wait_until_ready(created.instance_id)
+
+`AsyncClient` has the same calls for asyncio. Webhooks are checked by `novitai_client.webhooks.verify`. Everything public
+is named here; it is loaded when it is first used, so that the command line starts quickly.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from novitai_client import webhooks
+    from novitai_client._async.client import AsyncClient
+    from novitai_client._retries import Retries
+    from novitai_client._sync.client import Client
+    from novitai_client.errors import (
+        ApiError,
+        BudgetExceeded,
+        Conflict,
+        FieldError,
+        InsufficientBalance,
+        InvalidState,
+        NameAmbiguous,
+        NoCapacity,
+        NotAllowed,
+        NotFound,
+        NovitaiError,
+        RateLimited,
+        ServerAway,
+        SettingsError,
+        StartupFailed,
+        UnexpectedAnswer,
+        UpstreamTrouble,
+        ValidationFailed,
+        WaitTimedOut,
+    )
+    from novitai_client.models import (
+        Accepted,
+        Choice,
+        ComprehensiveInstance,
+        ComprehensiveList,
+        ConnectionDetails,
+        Created,
+        CreatedKey,
+        Desired,
+        Endpoint,
+        Event,
+        EventPage,
+        Health,
+        HealthCheck,
+        HealthCheckSpec,
+        Instance,
+        InstancePage,
+        Job,
+        JobPage,
+        Key,
+        KeyLimits,
+        LastError,
+        LastUsed,
+        NextAction,
+        Offer,
+        OfferList,
+        Port,
+        Region,
+        RegistryAuth,
+        Spot,
+        Template,
+    )
+
+__all__ = [
+    "Accepted",
+    "ApiError",
+    "AsyncClient",
+    "BudgetExceeded",
+    "Choice",
+    "Client",
+    "ComprehensiveInstance",
+    "ComprehensiveList",
+    "Conflict",
+    "ConnectionDetails",
+    "Created",
+    "CreatedKey",
+    "Desired",
+    "Endpoint",
+    "Event",
+    "EventPage",
+    "FieldError",
+    "Health",
+    "HealthCheck",
+    "HealthCheckSpec",
+    "Instance",
+    "InstancePage",
+    "InsufficientBalance",
+    "InvalidState",
+    "Job",
+    "JobPage",
+    "Key",
+    "KeyLimits",
+    "LastError",
+    "LastUsed",
+    "NameAmbiguous",
+    "NextAction",
+    "NoCapacity",
+    "NotAllowed",
+    "NotFound",
+    "NovitaiError",
+    "Offer",
+    "OfferList",
+    "Port",
+    "RateLimited",
+    "Region",
+    "RegistryAuth",
+    "Retries",
+    "ServerAway",
+    "SettingsError",
+    "Spot",
+    "StartupFailed",
+    "Template",
+    "UnexpectedAnswer",
+    "UpstreamTrouble",
+    "ValidationFailed",
+    "WaitTimedOut",
+    "webhooks",
+]
+
+_HOMES = {
+    "AsyncClient": "novitai_client._async.client",
+    "Client": "novitai_client._sync.client",
+    "Retries": "novitai_client._retries",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "webhooks":
+        return import_module("novitai_client.webhooks")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    models = import_module("novitai_client.models")
+    return getattr(models, name) if hasattr(models, name) else getattr(import_module("novitai_client.errors"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

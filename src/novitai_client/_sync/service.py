@@ -1,0 +1,106 @@
+# Generated from src/novitai_client/_async/service.py
+# by scripts/generate_sync_client.py: change that file, then run the script.
+
+"""Calls about the server itself: its jobs, keys, health, figures, and its view of Novita."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from novitai_client._calls import given, moment, path
+from novitai_client._sync.connection import Connection
+from novitai_client.models import CreatedKey, Health, Job, JobPage, Key, KeyLimits, Shape
+
+
+class _Keys(Shape, frozen=True, kw_only=True):
+    keys: tuple[Key, ...]
+
+
+class ServiceCalls(Connection):
+    """Calls about the server itself."""
+
+    def jobs_page(
+        self,
+        *,
+        job_type: str | None = None,
+        status: str | None = None,
+        priority: str | None = None,
+        instance: str | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> JobPage:
+        """One page of the server's jobs, live ones and finished ones."""
+        query = {
+            "type": job_type,
+            "status": status,
+            "priority": priority,
+            "instanceId": instance,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return self._get(JobPage, path("jobs"), query)
+
+    def jobs(
+        self,
+        *,
+        job_type: str | None = None,
+        status: str | None = None,
+        priority: str | None = None,
+        instance: str | None = None,
+    ) -> Iterator[Job]:
+        """Every job that fits, page after page as you go on."""
+        cursor = None
+        while True:
+            page = self.jobs_page(job_type=job_type, status=status, priority=priority, instance=instance, cursor=cursor)
+            yield from page.jobs
+            cursor = page.next_cursor
+            if not cursor:
+                return
+
+    def job(self, job_id: str) -> Job:
+        """One job. Raises NotFound."""
+        return self._get(Job, path("jobs", job_id))
+
+    def job_stats(self) -> dict[str, Any]:
+        """Counts by type and status, the age of the oldest pending one, jobs done per minute; as the API gives them."""
+        return self._get(dict[str, Any], path("jobs", "stats"))
+
+    def retry_job(self, job_id: str) -> dict[str, Any]:
+        """Try a job again now."""
+        return self._change(dict[str, Any], "POST", path("jobs", job_id, "retry"))
+
+    def cancel_job(self, job_id: str) -> dict[str, Any]:
+        """Give a job up. Raises Conflict for the work of an instance, which is never given up."""
+        return self._change(dict[str, Any], "POST", path("jobs", job_id, "cancel"))
+
+    def upstream(self) -> dict[str, Any]:
+        """The server's view of Novita, per client: reachable, breaker, limiter, latency; as the API gives it."""
+        return self._get(dict[str, Any], path("upstream"))
+
+    def health(self) -> Health:
+        """How the server is. An unhealthy server is an answer here, no error."""
+        return self._get(Health, "/health", accepted=frozenset({503}))
+
+    def metrics(self) -> dict[str, Any]:
+        """The server's figures, as the API gives them."""
+        return self._get(dict[str, Any], path("metrics"))
+
+    def keys(self) -> tuple[Key, ...]:
+        """The server's API keys, without their texts. Needs an admin key, as the other calls about keys do."""
+        return (self._get(_Keys, path("keys"))).keys
+
+    def create_key(
+        self,
+        name: str,
+        *,
+        scope: str | None = None,
+        expires_at: datetime | None = None,
+        limits: KeyLimits | None = None,
+    ) -> CreatedKey:
+        """Make a key. Its text is in `key` of the answer and cannot be read again."""
+        body = given({"name": name, "scope": scope, "expiresAt": moment(expires_at), "limits": limits})
+        return self._change(CreatedKey, "POST", path("keys"), body)
+
+    def revoke_key(self, key_id: str) -> None:
+        """End a key; requests with it are refused from now on."""
+        self._order("DELETE", path("keys", key_id))

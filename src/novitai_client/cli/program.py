@@ -1,0 +1,99 @@
+"""The program put together: global options, verbs in their groups, one place where failures become exit codes."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from novitai_client.cli import Verb, changing, keys, reading
+from novitai_client.cli.session import Session
+from novitai_client.cli.waiting import WaitingCommand
+
+INSTANCES, LOOKING = "Instances", "Looking around"
+_HELP = """GPU instances on Novita, through your own Novitai server.
+
+The server is found by NOVITAI_URL (default http://127.0.0.1:3000); the key is read from NOVITAI_API_KEY, or from the file
+that NOVITAI_API_KEY_FILE names.
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 refused by state or capacity, 5 not allowed, 6 server away, 7 timed
+out waiting.
+"""
+
+
+class Program(TyperGroup):
+    """The group of all verbs: what the client raises is told to a person (or, with --json, to a program) and ends here."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            from novitai_client.cli.failures import exit_code, report  # noqa: PLC0415 - only when it is needed
+
+            code = exit_code(error)
+            if code is None:
+                raise
+            session = ctx.find_object(Session)
+            report(error, as_json=session is not None and session.as_json)
+            raise typer.Exit(code) from error
+
+
+def program(others: Sequence[Verb] = ()) -> typer.Typer:
+    """The whole command line, with the verbs of other programs."""
+    app = typer.Typer(cls=Program, help=_HELP, no_args_is_help=True, pretty_exceptions_enable=False)
+    app.callback()(_global)
+    app.command("create", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.create)
+    app.command("list", rich_help_panel=INSTANCES)(reading.list_instances)
+    app.command("show", rich_help_panel=INSTANCES)(reading.show)
+    app.command("start", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.start)
+    app.command("stop", rich_help_panel=INSTANCES)(changing.stop)
+    app.command("restart", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.restart)
+    app.command("delete", rich_help_panel=INSTANCES)(changing.delete)
+    app.command("offers", rich_help_panel=LOOKING)(reading.offers)
+    app.command("events", rich_help_panel=LOOKING)(reading.events)
+    app.command("jobs", rich_help_panel=LOOKING)(reading.jobs)
+    key_verbs = keys.verbs()
+    app.add_typer(key_verbs, name="keys", rich_help_panel="Keys")
+    for verb in others:
+        _add(key_verbs if verb.words[0] == "keys" else app, verb)
+    return app
+
+
+class _Foreign(TyperCommand):
+    """A verb of another program: every argument, `--help` too, is that program's business."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.args = list(args)
+        return []
+
+
+def _add(app: typer.Typer, verb: Verb) -> None:
+    def run(ctx: typer.Context) -> None:
+        raise typer.Exit(verb.run(ctx.args))
+
+    app.command(verb.words[-1], help=verb.summary, rich_help_panel=verb.group, cls=_Foreign)(run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - slow to load, and only this needs it
+
+        sys.stdout.write(f"novitai {version('novitai')}\n")
+        raise typer.Exit
+
+
+def _global(
+    ctx: typer.Context,
+    url: Annotated[str | None, typer.Option(help="Address of the server, instead of NOVITAI_URL.")] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option(
+            help="API key. Other users of this machine can see it in the list of processes: better use the environment."
+        ),
+    ] = None,
+    _show_version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    ctx.obj = Session(url=url, api_key=api_key)

@@ -1,0 +1,196 @@
+"""Results as people read them: one table or one list of fields each. It knows the shapes, not where they come from."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from novitai_client.models import Accepted, Created, Event, Instance, Job, Key, Offer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_COLOURS = {
+    "ready": "green",
+    "running": "green",
+    "failed": "red",
+    "lost": "red",
+    "completed": "green",
+    "creating": "yellow",
+    "starting": "yellow",
+    "health_checking": "yellow",
+    "stopping": "yellow",
+    "migrating": "yellow",
+    "deleting": "yellow",
+}
+Row = Sequence[str]
+
+
+def instances(found: Iterable[Instance]) -> "Table":
+    rows = (
+        (one.name, one.id, one.status, _gpus(one), one.region or "", one.billing_mode or "", usd(one.price_per_hour))
+        for one in found
+    )
+    return _table(("NAME", "ID", "STATUS", "GPU", "REGION", "BILLING", "USD/H"), rows, coloured=2)
+
+
+def offers(found: Iterable[Offer]) -> "Table":
+    rows = (
+        (
+            str(one.rank or ""),
+            one.product_name or "",
+            one.region or "",
+            one.billing_mode or "",
+            usd(one.price_per_hour),
+            str(one.inventory if one.inventory is not None else ""),
+            one.reason or "",
+            one.product_id or "",
+        )
+        for one in found
+    )
+    return _table(("RANK", "PRODUCT", "REGION", "BILLING", "USD/H", "STOCK", "WHY", "PRODUCT ID"), rows)
+
+
+def jobs(found: Iterable[Job]) -> "Table":
+    rows = (
+        (one.id, one.type, one.status, str(one.attempts), when(one.next_retry_at), one.instance_id or "", _error(one))
+        for one in found
+    )
+    return _table(("ID", "TYPE", "STATUS", "TRIES", "NEXT TRY", "INSTANCE", "ERROR"), rows, coloured=2)
+
+
+def keys(found: Iterable[Key]) -> "Table":
+    rows = ((one.id, one.name, one.scope or "", when(one.created_at), when(one.expires_at)) for one in found)
+    return _table(("ID", "NAME", "SCOPE", "CREATED", "EXPIRES"), rows)
+
+
+def event_line(event: Event) -> str:
+    """One event on one line."""
+    change = f"{event.before} → {event.after}" if event.before and event.after else str(event.after or "")
+    said = (
+        when(event.at),
+        f"{event.type:<30}",
+        event.instance_id or "-",
+        change,
+        event.actor or "",
+        event.reason or "",
+    )
+    return "  ".join(part for part in said if part)
+
+
+def instance(one: Instance) -> "Table":
+    """Everything a person asks about one instance."""
+    how = one.connection_details
+    health = one.health_check
+    rows: list[Row] = [
+        ("name", one.name),
+        ("id", one.id),
+        ("status", one.status + (" (not seen lately)" if one.stale else "")),
+        ("wanted", _wanted(one)),
+        ("Novita's id", one.novita_instance_id or ""),
+        ("GPU", _gpus(one)),
+        ("region", one.region or ""),
+        ("billing", f"{one.billing_mode or ''}, {usd(one.price_per_hour)} USD an hour"),
+        ("cost so far", f"{usd(one.cost_so_far)} USD" if one.cost_so_far is not None else ""),
+        ("image", one.image_url or ""),
+        ("labels", ", ".join(f"{key}={value}" for key, value in one.labels.items())),
+        *((f"port {port.port}", f"{port.endpoint or 'no address yet'} ({port.type})") for port in one.port_mappings),
+        ("ssh", (how.ssh or "") if how else ""),
+        ("jupyter", (how.jupyter or "") if how else ""),
+        ("terminal", (how.web_terminal or "") if how else ""),
+        ("health", f"{health.status} {when(health.checked_at)}".strip() if health and health.status else ""),
+        ("spot", f"{one.spot.status} {when(one.spot.reclaim_at)}".strip() if one.spot and one.spot.status else ""),
+        ("created", when(one.created_at)),
+        ("ready", when(one.ready_at)),
+        ("stopped", when(one.stopped_at)),
+        ("last used", when(one.last_used_at)),
+        ("next", _next(one)),
+        ("error", f"{one.last_error.message} ({one.last_error.code})" if one.last_error else ""),
+    ]
+    return fields(rows)
+
+
+def created(one: Created) -> "Table":
+    """What a create chose and why."""
+    choice = one.offer
+    rows: list[Row] = [
+        ("name", one.name),
+        ("id", one.instance_id),
+        ("status", one.status),
+        ("GPU", one.product_name or one.product_id or ""),
+        ("region", one.region or ""),
+        ("billing", f"{one.billing_mode or ''}, {usd(one.price_per_hour)} USD an hour"),
+        ("why", (choice.reason or "") if choice else ""),
+        ("ready about", when(one.estimated_ready_time)),
+        ("", one.message or ""),
+    ]
+    return fields(rows)
+
+
+def accepted(one: Accepted) -> str:
+    """The answer to start, stop, restart or delete, on one line."""
+    return f"{one.instance_id} is {one.status}" + (f": {one.message}" if one.message else "")
+
+
+def fields(rows: Iterable[Row]) -> "Table":
+    """Names and values, those without a value left out."""
+    from rich.table import Table  # noqa: PLC0415 - help and JSON need no tables
+
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        if value:
+            table.add_row(name, value)
+    return table
+
+
+def usd(amount: float | None) -> str:
+    """Money with as many places as it has, at least two."""
+    if amount is None:
+        return ""
+    text = f"{amount:.5f}".rstrip("0")
+    places = len(text.partition(".")[2])
+    return text + "0" * max(0, 2 - places)
+
+
+def when(moment: datetime | None) -> str:
+    """A time in UTC, to the second."""
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ") if moment else ""
+
+
+def _gpus(one: Instance) -> str:
+    return f"{one.gpu_num or 1} x {one.product_name or one.product_id or '?'}"
+
+
+def _wanted(one: Instance) -> str:
+    if one.desired is None:
+        return ""
+    by = f", by {one.desired.by}" if one.desired.by else ""
+    because = f": {one.desired.reason}" if one.desired.reason else ""
+    return f"{one.desired.state}{by}{because}"
+
+
+def _next(one: Instance) -> str:
+    step = one.next_action
+    if step is None:
+        return ""
+    return " ".join(part for part in (step.what, when(step.at), f"({step.because})" if step.because else "") if part)
+
+
+def _error(job: Job) -> str:
+    return str(job.error.get("message", job.error)) if isinstance(job.error, dict) else str(job.error or "")
+
+
+def _table(headings: Row, rows: Iterable[Row], *, coloured: int | None = None) -> "Table":
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold", justify="right" if heading == "USD/H" else "left")
+    for row in rows:
+        cells = [
+            Text(cell, style=_COLOURS.get(cell, "") if place == coloured else "") for place, cell in enumerate(row)
+        ]
+        table.add_row(*cells)
+    return table
