@@ -3,20 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from novitai.telemetry.metrics import Metrics
-
 EVERY = 0.5  # seconds; often enough to catch a stall, rare enough to cost nothing
 
 
 async def measure(
-    metrics: Metrics,
+    told: Callable[[float], None],
     *,
     now: Callable[[], float],
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     every: float = EVERY,
 ) -> None:
-    """Report the lag for ever; `now` is a monotonic clock. Ends only by being cancelled."""
+    """Tell the lag in seconds for ever; `now` is a monotonic clock. Ends only by being cancelled."""
     while True:
         asleep = now()
         await sleep(every)
-        metrics.loop_lagged(max(0.0, now() - asleep - every))
+        told(max(0.0, now() - asleep - every))
