@@ -364,6 +364,8 @@ def _reclaim_fact(instance: Instance, *, before: Instance, now: float) -> Fact:
 def _stopping(instance: Instance, *, now: float) -> Change:
     if not allows(instance.state, Observation.STOP_SEEN):
         return Change(instance=instance)
+    if instance.state is State.STARTING and not _began_after_start(instance):
+        return Change(instance=instance)
     asked, before = instance, Change(instance=instance)
     if _reclaimed(instance):
         before = _start_in_vain(instance, now=now, why=_TAKEN_BACK)

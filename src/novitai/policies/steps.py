@@ -213,7 +213,7 @@ def _ask_once(instance: Instance, machine: SeenMachine, action: Action, moment: 
     if operation.sent_at is None:
         return Act(action, machine.id)
     looked = moment.looked_at(machine.id)
-    if looked is None or looked < operation.sent_at:
+    if looked is None or looked <= operation.sent_at:
         return Act(Action.LOOK, machine.id)
     return Apply(Change(instance=outcomes.action_unsent(instance, operation_id=operation.id)))
 

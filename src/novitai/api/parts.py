@@ -1,0 +1,70 @@
+"""Everything the HTTP side needs, handed in by the composition root; every part can be replaced by a test."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from novitai.api.health import SystemHealth
+from novitai.domain.instance import HealthCheck
+from novitai.operations.account import Account
+from novitai.operations.catalogue import CatalogueBook
+from novitai.operations.creation import Creation
+from novitai.operations.freshness import Freshness
+from novitai.operations.instances import Verbs
+from novitai.operations.keys import Keys
+from novitai.operations.ledger import Ledger
+from novitai.operations.reads import ReadModel
+from novitai.operations.receipts import Receipts
+from novitai.policies.steps import Limits
+from novitai.ports.coordination import Coordination
+from novitai.ports.provider import Provider
+from novitai.ports.store import Store
+from novitai.ports.world import Clock, Ids, Sealer
+from novitai.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiSettings:
+    """The settings that the HTTP side reads. Durations are seconds.
+
+    `observe`: changes of instances are refused. `name_lookup`: by-name calls say when a machine of that name exists unmanaged.
+    `health_check`: the defaults of checks. `tls`: we serve HTTPS ourselves.
+    """
+
+    version: str = "0"
+    production: bool = False
+    allowed_origins: tuple[str, ...] = ()
+    rate_limit_window: float = 60.0
+    rate_limit_max_requests: int = 600
+    slow_seconds: float = 2.0
+    observe: bool = False
+    metrics_public: bool = False
+    name_lookup: bool = True
+    tls: bool = False
+    health_check: HealthCheck = field(default_factory=HealthCheck)
+    start_limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApiParts:
+    """See the module's text. `system_health` tells of the last observation without asking anybody; `shutting_down` ends waiting."""
+
+    creation: Creation
+    verbs: Verbs
+    keys: Keys
+    receipts: Receipts
+    reads: ReadModel
+    ledger: Ledger
+    catalogue: CatalogueBook
+    account: Account
+    freshness: Freshness
+    provider: Provider
+    coordination: Coordination
+    store: Store
+    sealer: Sealer
+    metrics: Metrics
+    clock: Clock
+    ids: Ids
+    system_health: Callable[[], SystemHealth]
+    shutting_down: asyncio.Event
+    settings: ApiSettings = field(default_factory=ApiSettings)

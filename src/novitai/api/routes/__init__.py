@@ -1,0 +1,23 @@
+"""Where requests lead: one file per subject, each with its `ROUTES`. The order is the order of matching."""
+
+from novitai.api.routes import account, caches, changing, history, jobs, keys, reading, system
+from novitai.api.routes.documents import documents
+from novitai.api.routes.system import scraping
+from novitai.api.routing import Routes
+
+
+def every(*, production: bool, metrics_public: bool) -> tuple[Routes, ...]:
+    """All routes. What is open without a key depends on the settings alone."""
+    return (
+        system.OPEN,
+        reading.ROUTES,
+        changing.ROUTES,
+        history.ROUTES,
+        account.ROUTES,
+        jobs.ROUTES,
+        keys.ROUTES,
+        caches.ROUTES,
+        system.ROUTES,
+        scraping(public=metrics_public),
+        documents(production=production),
+    )

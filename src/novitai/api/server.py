@@ -1,0 +1,152 @@
+"""The listening end: uvicorn on a socket of our own, so that port 0 works and the real port is known.
+
+Stopping finishes what was begun: no new connections, held answers and streams are told to end, requests under way get five
+seconds. Signals are the caller's business.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from novitai.api.front import App
+
+log = structlog.get_logger("novitai.api")
+
+GRACE_SECONDS = 5
+LARGEST_HEAD = 64 * 1024
+"""Bytes of request line and headers together; more is answered 431."""
+
+
+class _BoundedHeads(HttpToolsProtocol):
+    """uvicorn's protocol with a limit on request heads, which it would otherwise collect without end."""
+
+    _head = 0
+    _in_head = False
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head, self._in_head = 0, True
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._in_head:
+            self._head += len(data)
+        if self._head > LARGEST_HEAD and not self.transport.is_closing():
+            self.transport.write(
+                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.close()
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn that leaves signals alone and tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.listening.set()
+
+
+class Server:
+    """Serves an application. `shutting_down` is the event that the application's held answers and streams listen to."""
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        host: str,
+        port: int,
+        shutting_down: asyncio.Event,
+        tls_cert_file: Path | None = None,
+        tls_key_file: Path | None = None,
+    ) -> None:
+        self._app = app
+        self._host = host
+        self._port = port
+        self._shutting_down = shutting_down
+        self._tls: dict[str, Any] = {}
+        if tls_cert_file is not None and tls_key_file is not None:
+            self._tls = {"ssl_certfile": str(tls_cert_file), "ssl_keyfile": str(tls_key_file)}
+        self._uvicorn: _Uvicorn | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self.port = port
+        """The real port once started."""
+
+    @property
+    def url(self) -> str:
+        """Where callers on this machine reach us."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, self._host)  # noqa: S104 - read, not bound
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the address cannot be had."""
+        listening = _bind(self._host, self._port)
+        self.port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            self._app,
+            http=_BoundedHeads,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+            **self._tls,
+        )
+        self._uvicorn = _Uvicorn(config)
+        self._serving = asyncio.create_task(self._uvicorn.serve(sockets=[listening]), name="http")
+        started = asyncio.create_task(self._uvicorn.listening.wait())
+        await asyncio.wait({started, self._serving}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if self._serving.done():
+            self._serving.result()
+        log.info("listening", url=self.url)
+
+    async def wait(self) -> None:
+        """Until serving has ended, which it does only when stopped or broken."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
+
+    async def stop(self) -> None:
+        """End gracefully; stopping twice is fine."""
+        self._shutting_down.set()
+        if self._uvicorn is None or self._serving is None:
+            return
+        self._uvicorn.should_exit = True
+        await asyncio.wait({self._serving})
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.set_inheritable(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,154 @@
+"""Settings, group by group, as each part wants them: parts receive plain values of their own and never the whole."""
+
+from importlib import metadata
+
+from pydantic import SecretStr
+
+from novitai.api.parts import ApiSettings
+from novitai.config import Settings
+from novitai.domain.instance import HealthCheck
+from novitai.domain.money import Usd
+from novitai.domain.offers import Placement
+from novitai.novita.settings import NovitaSettings, Pacing
+from novitai.operations.ceilings import Ceilings
+from novitai.operations.creation import PlacementDefaults
+from novitai.policies.steps import Limits
+from novitai.reconcilers.health import ProbeSettings
+from novitai.reconcilers.lifecycle import LifecycleSettings
+from novitai.reconcilers.observer import ObserverSettings
+from novitai.resilience.breaker import BreakerSettings
+from novitai.webhooks.delivery import WebhookSettings
+
+OBSERVE_PART = 0.30
+"""The observer's guaranteed part of the public window."""
+BULK_PART = 0.65
+"""What creates can count on of the window while nobody acts: the rest is the observer's, and a float for people."""
+
+
+def revealed(secret: SecretStr | None) -> str | None:
+    """The text of a secret, for the part that needs it."""
+    return secret.get_secret_value() if secret is not None else None
+
+
+def novita(settings: Settings) -> NovitaSettings:
+    """How Novita is called."""
+    upstream = settings.upstream
+    return NovitaSettings(
+        api_key=revealed(settings.novita.api_key) or "",
+        api_base_url=settings.novita.api_base_url,
+        internal_api_key=revealed(settings.novita.internal_api_key),
+        internal_api_base_url=settings.novita.internal_api_base_url,
+        pacing=Pacing(
+            request_timeout=upstream.request_timeout,
+            attempts=upstream.max_retry_attempts,
+            base_delay=upstream.retry_base_delay,
+            max_delay=upstream.retry_max_delay,
+        ),
+        pool_size=upstream.pool_size,
+        rate_limit=upstream.rate_limit,
+        internal_rate_limit=upstream.internal_rate_limit,
+        slow_ms=settings.logging.slow_operation * 1000,
+        proxy=upstream.proxy,
+        ca_file=str(upstream.ca_file) if upstream.ca_file else None,
+    )
+
+
+def placement(settings: Settings) -> PlacementDefaults:
+    """What holds when a request does not say."""
+    cap = settings.placement.default_max_price_per_hour
+    return PlacementDefaults(
+        region=settings.placement.default_region,
+        allowed_regions=settings.placement.allowed_regions,
+        placement=Placement(settings.placement.default_placement),
+        max_price_per_hour=Usd(cap) if cap is not None else None,
+    )
+
+
+def health_check(settings: Settings) -> HealthCheck:
+    """The usual health check."""
+    health = settings.health
+    return HealthCheck(
+        timeout_ms=round(health.timeout * 1000),
+        retry_attempts=health.retry_attempts,
+        retry_delay_ms=round(health.retry_delay * 1000),
+        max_wait_time_ms=round(health.max_wait_time * 1000),
+    )
+
+
+def ceilings(settings: Settings) -> Ceilings:
+    """The installation's limits."""
+    usd = settings.ceilings.max_usd_per_hour
+    return Ceilings(instances=settings.ceilings.max_instances, usd_per_hour=Usd(usd) if usd is not None else None)
+
+
+def breaker(settings: Settings) -> BreakerSettings:
+    """When calls to Novita pause."""
+    asked = settings.breaker
+    return BreakerSettings(
+        failure_threshold=asked.failure_threshold,
+        open_seconds=asked.open_seconds,
+        success_threshold=asked.success_threshold,
+    )
+
+
+def probes(settings: Settings) -> ProbeSettings:
+    """How applications are asked."""
+    return ProbeSettings(interval=settings.health.interval)
+
+
+def lifecycle(settings: Settings) -> LifecycleSettings:
+    """Times that bound a start, and whether anything may be changed at all."""
+    return LifecycleSettings(
+        limits=Limits(
+            startup_timeout=settings.lifecycle.startup_timeout,
+            pull_timeout=settings.lifecycle.pull_timeout,
+            settle_time=settings.novita.settle_time,
+        ),
+        observe=observes(settings),
+    )
+
+
+def observes(settings: Settings) -> bool:
+    """`NOVITAI_MODE=observe`."""
+    return settings.novita.mode == "observe"
+
+
+def observer(settings: Settings, installation: str) -> ObserverSettings:
+    """How Novita is watched."""
+    return ObserverSettings(
+        installation=installation,
+        quiet_interval=settings.lifecycle.poll_interval,
+        fast_interval=settings.lifecycle.fast_poll_interval,
+        settle_time=settings.novita.settle_time,
+        calls_per_minute=max(1.0, settings.upstream.rate_limit * OBSERVE_PART),
+    )
+
+
+def api(settings: Settings) -> ApiSettings:
+    """What callers may do and see."""
+    return ApiSettings(
+        version=metadata.version("novitai"),
+        production=settings.server.production,
+        allowed_origins=settings.inbound.allowed_origins,
+        rate_limit_window=settings.inbound.rate_limit_window,
+        rate_limit_max_requests=settings.inbound.rate_limit_max_requests,
+        slow_seconds=settings.logging.slow_operation,
+        observe=observes(settings),
+        metrics_public=settings.inbound.metrics_public,
+        name_lookup=settings.lifecycle.name_lookup,
+        tls=settings.server.tls_cert_file is not None,
+        health_check=health_check(settings),
+        start_limits=lifecycle(settings).limits,
+    )
+
+
+def webhooks(settings: Settings) -> WebhookSettings:
+    """How others are told."""
+    asked = settings.webhooks
+    return WebhookSettings(
+        url=asked.url,
+        secret=revealed(asked.secret),
+        schedule=asked.retry_schedule,
+        retry_on=asked.retry_on,
+        timeout=asked.timeout,
+    )

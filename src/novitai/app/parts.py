@@ -1,0 +1,270 @@
+"""The parts of one process, wired in four layers: foundation, operations, what keeps things true, what tells others.
+
+Every adapter can be replaced by a test: what `Replaced` holds is used instead of the real one.
+"""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from novitai.app import groups
+from novitai.app.identity import installation_id
+from novitai.config import Settings
+from novitai.coordination.local import LocalCoordination
+from novitai.egress.addresses import Guard
+from novitai.egress.client import EgressClient
+from novitai.novita.provider import NovitaProvider
+from novitai.operations.account import Account
+from novitai.operations.catalogue import CatalogueBook
+from novitai.operations.creation import Creation
+from novitai.operations.freshness import Freshness
+from novitai.operations.instances import Verbs
+from novitai.operations.keys import Keys
+from novitai.operations.ledger import Ledger
+from novitai.operations.reads import ReadModel
+from novitai.operations.receipts import Receipts
+from novitai.ports.coordination import Coordination
+from novitai.ports.provider import Provider
+from novitai.ports.store import Claim, Lease, Store
+from novitai.ports.world import Clock, Ids, Sealer
+from novitai.reconcilers.catalog import REFRESH_SECONDS, CatalogRefresh
+from novitai.reconcilers.driver import Lane, Loop
+from novitai.reconcilers.health import HealthChecks
+from novitai.reconcilers.lifecycle import LifecycleReconciler
+from novitai.reconcilers.lifecycle.acting import Acting
+from novitai.reconcilers.lifecycle.buying import Buying
+from novitai.reconcilers.observer import Observer
+from novitai.reconcilers.retention import RETENTION_SECONDS, Retention
+from novitai.stores.crypto import KEY_BYTES, KeySealer, load_or_make_key
+from novitai.stores.measured import MeasuredStore
+from novitai.stores.sqlite import open_sqlite
+from novitai.telemetry.metrics import Metrics
+from novitai.webhooks.delivery import Deliveries
+from novitai.world import SystemClock, SystemIds
+
+INSTANCE_SLOTS = 32
+DELIVERY_SLOTS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replaced:
+    """What a test puts in place of the real thing."""
+
+    clock: Clock | None = None
+    ids: Ids | None = None
+    store: Store | None = None
+    provider: Provider | None = None
+    egress: EgressClient | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Foundation:
+    """What everything stands on."""
+
+    settings: Settings
+    clock: Clock
+    ids: Ids
+    owner: str
+    installation: str
+    store: MeasuredStore
+    sealer: Sealer
+    coordination: Coordination
+    provider: Provider
+    metrics: Metrics
+    egress: EgressClient | None = None
+    """In place of the guarded clients of webhooks and health checks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operations:
+    """What may be asked, and what is known."""
+
+    ledger: Ledger
+    reads: ReadModel
+    keys: Keys
+    receipts: Receipts
+    catalogue: CatalogueBook
+    account: Account
+    creation: Creation
+    verbs: Verbs
+    freshness: Freshness
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keepers:
+    """What runs by itself."""
+
+    health_checks: HealthChecks
+    deliveries: Deliveries
+    lanes: tuple[Lane, ...]
+    observer: Loop
+    loops: tuple[Loop, ...]
+    egress: tuple[EgressClient, ...]
+
+
+async def lay(settings: Settings, replaced: Replaced) -> Foundation:
+    """Open what lies on disk and make the clients. Raises StoreError, OSError or ValueError when the ground is
+    missing.
+    """
+    clock, ids = replaced.clock or SystemClock(), replaced.ids or SystemIds()
+    metrics = Metrics()
+    in_memory = settings.store.database is None
+    if not in_memory:
+        settings.store.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = replaced.store or await open_sqlite(settings.store.database, clock=clock)
+    store = MeasuredStore(
+        engine,
+        told=lambda outcome, seconds: metrics.committed(outcome=outcome, seconds=seconds),
+        slow_seconds=settings.logging.slow_operation,
+    )
+    coordination = LocalCoordination(
+        clock=clock,
+        limits={"public": settings.upstream.rate_limit, "internal": settings.upstream.internal_rate_limit},
+        breaker=groups.breaker(settings),
+        data_dir=None if in_memory else settings.store.data_dir,
+    )
+    provider = replaced.provider or NovitaProvider(
+        groups.novita(settings), coordination=coordination, clock=clock, chance=ids, telemetry=metrics
+    )
+    return Foundation(
+        settings=settings,
+        clock=clock,
+        ids=ids,
+        owner=ids.new("process"),
+        installation=await installation_id(store, ids, settings.store.installation_id),
+        store=store,
+        sealer=_sealer(settings),
+        coordination=coordination,
+        provider=provider,
+        metrics=metrics,
+        egress=replaced.egress,
+    )
+
+
+def _sealer(settings: Settings) -> KeySealer:
+    configured = settings.store.secrets_key_bytes()
+    if configured is not None:
+        return KeySealer(configured)
+    if settings.store.database is None:
+        return KeySealer(secrets.token_bytes(KEY_BYTES))  # what it seals is forgotten with the store
+    return KeySealer(load_or_make_key(settings.store.data_dir))
+
+
+def build_operations(base: Foundation) -> Operations:
+    """The verbs and the read model."""
+    settings = base.settings
+    ledger = Ledger(
+        store=base.store,
+        clock=base.clock,
+        ids=base.ids,
+        global_url=settings.webhooks.url,
+        retention_seconds=settings.lifecycle.deleted_retention,
+    )
+    reads = ReadModel(base.store)
+    catalogue = CatalogueBook(provider=base.provider, clock=base.clock)
+    account = Account(provider=base.provider, coordination=base.coordination)
+    creation = Creation(
+        ledger=ledger,
+        reads=reads,
+        catalogue=catalogue,
+        account=account,
+        sealer=base.sealer,
+        defaults=groups.placement(settings),
+        health=groups.health_check(settings),
+        limits=groups.ceilings(settings),
+        creates_per_minute=settings.upstream.rate_limit * groups.BULK_PART,
+    )
+    return Operations(
+        ledger=ledger,
+        reads=reads,
+        keys=Keys(ledger=ledger, environment_key=groups.revealed(settings.server.api_key)),
+        receipts=Receipts(store=base.store, clock=base.clock),
+        catalogue=catalogue,
+        account=account,
+        creation=creation,
+        verbs=Verbs(ledger=ledger, reads=reads, creation=creation),
+        freshness=Freshness(clock=base.clock, quiet_interval=settings.lifecycle.poll_interval),
+    )
+
+
+def build_keepers(base: Foundation, operations: Operations) -> Keepers:
+    """The table of contents of everything that runs by itself."""
+    settings = base.settings
+    webhook_egress = base.egress or _egress(settings.webhooks.allow_cidrs)
+    health_egress = base.egress or _egress(settings.health.allow_cidrs)
+    deliveries = Deliveries(
+        store=base.store,
+        clock=base.clock,
+        ids=base.ids,
+        sealer=base.sealer,
+        egress=webhook_egress,
+        settings=groups.webhooks(settings),
+        told=lambda outcome, lag: base.metrics.webhook_attempted(outcome=outcome, lag_seconds=lag),
+    )
+    lifecycle = _lifecycle(base, operations)
+    observer = Observer(
+        provider=base.provider,
+        ledger=operations.ledger,
+        reads=operations.reads,
+        freshness=operations.freshness,
+        sealer=base.sealer,
+        settings=groups.observer(settings, base.installation),
+        told=base.metrics.swept,
+    )
+    watch = _loop("observer", observer.run, settings.lifecycle.poll_interval, base)
+    catalog = CatalogRefresh(operations.catalogue)
+    retention = Retention(store=base.store, clock=base.clock)
+    return Keepers(
+        health_checks=HealthChecks(
+            ledger=operations.ledger, reads=operations.reads, egress=health_egress, settings=groups.probes(settings)
+        ),
+        deliveries=deliveries,
+        lanes=(
+            _lane("instances", INSTANCE_SLOTS, lifecycle.handle, base),
+            _lane("deliveries", DELIVERY_SLOTS, deliveries.handle, base),
+        ),
+        observer=watch,
+        loops=(
+            watch,
+            _loop("catalog", catalog.run, REFRESH_SECONDS, base),
+            _loop("retention", retention.run, RETENTION_SECONDS, base),
+        ),
+        egress=(webhook_egress, health_egress),
+    )
+
+
+def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:
+    buying = Buying(
+        provider=base.provider,
+        ledger=operations.ledger,
+        reads=operations.reads,
+        catalogue=operations.catalogue,
+        sealer=base.sealer,
+        installation=base.installation,
+        limits=groups.ceilings(base.settings),
+    )
+    acting = Acting(provider=base.provider, ledger=operations.ledger, reads=operations.reads, sealer=base.sealer)
+    return LifecycleReconciler(
+        ledger=operations.ledger, buying=buying, acting=acting, settings=groups.lifecycle(base.settings)
+    )
+
+
+def _lane(name: str, slots: int, handler: Callable[[Claim], Awaitable[None]], base: Foundation) -> Lane:
+    return Lane(
+        name,
+        slots=slots,
+        handler=handler,
+        store=base.store,
+        clock=base.clock,
+        ids=base.ids,
+        owner=base.owner,
+        told=base.metrics.job_finished,
+    )
+
+
+def _loop(name: str, work: Callable[[Lease], Awaitable[float | None]], interval: float, base: Foundation) -> Loop:
+    return Loop(name, work, interval=interval, store=base.store, clock=base.clock, owner=base.owner)
+
+
+def _egress(allowed: Sequence[object]) -> EgressClient:
+    return EgressClient(Guard(str(network) for network in allowed))

@@ -1,0 +1,156 @@
+"""The program as a value: made from settings, started, stopped. Serving does not wait for Novita, and stopping loses
+nothing.
+
+Start: the store is opened and the read model loaded, then everything that runs by itself, then the door is opened.
+Stop: the door is closed first, what is under way is finished within a few seconds, and what is not goes on after the
+next start from what was committed.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from novitai.api.health import Service, SystemHealth
+from novitai.app import groups
+from novitai.app.parts import Foundation, Keepers, Operations, Replaced, build_keepers, build_operations, lay
+from novitai.config import Settings
+from novitai.operations.ledger import Snapshot
+from novitai.ports.store import Commit, Committed, StoreUnavailable
+from novitai.reconcilers.observer import wants_looking
+from novitai.telemetry import looplag
+
+log = structlog.get_logger("novitai")
+
+SAMPLE_SECONDS = 5.0
+
+
+class Program:
+    """Everything of one process but the door (see `server.py`)."""
+
+    def __init__(self, base: Foundation) -> None:
+        self.base = base
+        self.operations: Operations = build_operations(base)
+        self.keepers: Keepers = build_keepers(base, self.operations)
+        self.started_at = base.clock.now()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._store_ok = True
+        self._loop_lag = 0.0
+
+    @classmethod
+    async def open(cls, settings: Settings, replaced: Replaced | None = None) -> "Program":
+        """Make a program and read what is stored; nothing runs yet."""
+        program = cls(await lay(settings, replaced or Replaced()))
+        try:
+            await program._load()
+        except BaseException:
+            await program.stop()
+            raise
+        return program
+
+    async def _load(self) -> None:
+        store = self.base.store
+        store.subscribe(self.operations.reads.committed)
+        store.subscribe(self.operations.keys.committed)
+        store.subscribe(self._wake_on_commit)
+        self.operations.reads.listen(self._watch_motion)
+        await self.operations.reads.load()
+        await self.operations.keys.load()
+
+    def start(self) -> None:
+        """Begin everything that runs by itself; returns at once."""
+        for lane in self.keepers.lanes:
+            lane.start()
+        for loop in self.keepers.loops:
+            loop.start()
+        self.keepers.health_checks.start()
+        self._tasks = [
+            asyncio.create_task(self._sample_forever(), name="metrics sampler"),
+            asyncio.create_task(looplag.measure(self._lagged, now=time.monotonic), name="loop lag"),
+        ]
+        log.info("started", installation=self.base.installation, instances=len(self.operations.reads.all()))
+
+    async def stop(self, *, grace: float = 5.0) -> None:
+        """End everything, in order; jobs under way get `grace` seconds. Stopping twice is fine."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.keepers.health_checks.stop()
+        await asyncio.gather(*(loop.stop() for loop in self.keepers.loops))
+        await asyncio.gather(*(lane.stop(grace=grace) for lane in self.keepers.lanes))
+        for client in self.keepers.egress:
+            await client.close()
+        await self.base.provider.close()
+        await self.base.coordination.close()
+        await self.base.store.close()
+        log.info("stopped")
+
+    def latest_timer(self) -> float:
+        """Seconds by which the latest loop is overdue."""
+        now = self.base.clock.now()
+        return max((loop.late_by(now) for loop in self.keepers.loops), default=0.0)
+
+    def health(self) -> SystemHealth:
+        """What this process knows of itself, from what was last observed."""
+        unsigned = self.keepers.deliveries.unsigned > 0
+        return SystemHealth(
+            started=bool(self._tasks),
+            store_ok=self._store_ok,
+            timer_late_seconds=self.latest_timer(),
+            loop_lag_seconds=self._loop_lag,
+            webhooks=Service.DEGRADED if unsigned else Service.UP,
+            unsigned_webhooks=unsigned,
+            observe=groups.observes(self.base.settings),
+        )
+
+    async def sample(self) -> None:
+        """Set the gauges that tell how things stand now."""
+        metrics, operations = self.base.metrics, self.operations
+        states: dict[str, int] = {}
+        for snapshot in operations.reads.all():
+            states[snapshot.instance.state] = states.get(snapshot.instance.state, 0) + 1
+        metrics.instances_are(states)
+        counts = await self.base.store.job_counts()
+        metrics.jobs_are({(count.type, str(count.status)): count.count for count in counts})
+        for view in await self.base.provider.upstream():
+            metrics.limiter_is(client=view.client, limit=view.limit, used=view.used, queue=view.queue_length)
+            for name, breaker in view.breakers.items():
+                metrics.breaker_is(client=f"{view.client}:{name}", state=breaker.state)
+        for cache in self.base.coordination.cache_stats():
+            metrics.cache_is(cache=cache.name, hits=cache.hits, misses=cache.misses)
+
+    def _wake_on_commit(self, commit: Commit, result: Committed) -> None:
+        for lane in self.keepers.lanes:
+            lane.committed(commit, result)
+
+    def _watch_motion(self, snapshot: Snapshot) -> None:
+        """Something began to move: the observer's next look should not be a quiet interval away."""
+        due = self.keepers.observer.next_run_at
+        fast = self.base.settings.lifecycle.fast_poll_interval
+        if wants_looking(snapshot.instance) and due is not None and due - self.base.clock.now() > fast:
+            self.keepers.observer.nudge()
+
+    async def _sample_forever(self) -> None:
+        while True:
+            await self._check_store()
+            try:
+                await self.sample()
+            except StoreUnavailable:
+                pass  # said by the check above
+            except Exception:
+                log.exception("sampling_failed")
+            await self.base.clock.sleep(SAMPLE_SECONDS)
+
+    def _lagged(self, seconds: float) -> None:
+        self._loop_lag = seconds
+        self.base.metrics.loop_lagged(seconds)
+
+    async def _check_store(self) -> None:
+        try:
+            await self.base.store.ping()
+        except StoreUnavailable as error:
+            if self._store_ok:
+                log.warning("store_away", error=str(error))
+            self._store_ok = False
+        else:
+            self._store_ok = True

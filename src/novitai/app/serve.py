@@ -1,0 +1,103 @@
+"""`novitai serve`: a program with its door open, until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+
+from novitai.api.app import build_app
+from novitai.api.parts import ApiParts
+from novitai.api.server import Server
+from novitai.app import groups
+from novitai.app.program import Program
+from novitai.config import Settings
+from novitai.ports.store import StoreError
+from novitai.telemetry import logging
+from novitai.telemetry.redaction import Redactor
+
+log = structlog.get_logger("novitai")
+
+OK, FAILED, USAGE = 0, 1, 2
+NO_KEY = (
+    "there is no API key, so nobody could get in: make one with `novitai keys generate` and put it into NOVITAI_API_KEY"
+)
+
+
+async def serve(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; gives the exit code. What is wrong with the ground is said in one line."""
+    redactor = Redactor(settings.secret_values())
+    as_json = settings.logging.as_json(terminal=sys.stderr.isatty())
+    logging.configure(level=settings.logging.level, as_json=as_json, redactor=redactor, stream=sys.stderr)
+    for warning in settings.warnings:
+        log.warning("setting_unusual", what=warning)
+    try:
+        program = await Program.open(settings)
+    except (StoreError, OSError, ValueError) as error:
+        return _cannot_start(str(error))
+    if not program.operations.keys.any:
+        await program.base.store.close()
+        return _cannot_start(NO_KEY)
+    return await _run(program)
+
+
+async def _run(program: Program) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    shutting_down = asyncio.Event()
+    server = _door(program, shutting_down)
+    program.start()
+    try:
+        await server.start()
+    except OSError as error:
+        await program.stop()
+        return _cannot_start(f"cannot listen on {program.base.settings.server.host}: {error}")
+    await stop.wait()
+    log.info("stopping")
+    await server.stop()
+    await program.stop()
+    return OK
+
+
+def _door(program: Program, shutting_down: asyncio.Event) -> Server:
+    settings = program.base.settings.server
+    return Server(
+        build_app(_api_parts(program, shutting_down)),
+        host=settings.host,
+        port=settings.port,
+        shutting_down=shutting_down,
+        tls_cert_file=settings.tls_cert_file,
+        tls_key_file=settings.tls_key_file,
+    )
+
+
+def _api_parts(program: Program, shutting_down: asyncio.Event) -> ApiParts:
+    base, operations = program.base, program.operations
+    return ApiParts(
+        creation=operations.creation,
+        verbs=operations.verbs,
+        keys=operations.keys,
+        receipts=operations.receipts,
+        reads=operations.reads,
+        ledger=operations.ledger,
+        catalogue=operations.catalogue,
+        account=operations.account,
+        freshness=operations.freshness,
+        provider=base.provider,
+        coordination=base.coordination,
+        store=base.store,
+        sealer=base.sealer,
+        metrics=base.metrics,
+        clock=base.clock,
+        ids=base.ids,
+        system_health=program.health,
+        shutting_down=shutting_down,
+        settings=groups.api(base.settings),
+    )
+
+
+def _cannot_start(why: str) -> int:
+    log.error("cannot_start", why=why)
+    return FAILED

@@ -1,0 +1,146 @@
+"""Start, stop, restart, delete and last-used: each loads the instance, asks the arbiter, and commits the answer with
+its receipt.
+
+A commit that loses to another is thrown away and decided again from a fresh snapshot. Nothing here calls Novita; the
+reconcilers do what was asked.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+
+import msgspec
+
+from novitai.domain.change import Change
+from novitai.domain.errors import Code, Refusal, invalid
+from novitai.domain.instance import Activity, DesiredState, Instance, Verb
+from novitai.operations import records
+from novitai.operations.ceilings import counted
+from novitai.operations.creation import Creation
+from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.reads import ReadModel
+from novitai.operations.requests import Accepted, AnswerTo, Context, VerbRequest
+from novitai.policies.requests import Same, Wish, ask
+from novitai.ports.store import Commit, Conflict, Put
+
+TRIES = 20
+"""How often a decision is made anew before giving up; each loss means that someone else got something done."""
+
+
+class Verbs:
+    """What may be asked of existing instances."""
+
+    def __init__(self, *, ledger: Ledger, reads: ReadModel, creation: Creation) -> None:
+        self._ledger = ledger
+        self._reads = reads
+        self._creation = creation
+
+    async def perform(
+        self, instance_id: str, verb: Verb, request: VerbRequest, context: Context, answer: AnswerTo
+    ) -> Accepted:
+        """Ask one instance for a verb. `answer` gives what an idempotent repeat will be told. Raises Refusal."""
+        operation_id = self._ledger.ids.new("op")
+        for _ in range(TRIES):
+            snapshot = await self.load(instance_id)
+            wish = self._wish(verb, request, context, operation_id)
+            decided = ask(snapshot.instance, wish)
+            accepted = _accepted(decided)
+            try:
+                with self._room(snapshot.instance, accepted.instance, context):
+                    return await self._commit(snapshot, decided, accepted, context, answer)
+            except Conflict:
+                continue
+        raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+
+    async def last_used(self, instance_id: str, at: float | None) -> float:
+        """Note that an instance was used; gives the time that holds. Raises Refusal for a time more than 60 s in the
+        future.
+        """
+        now = self._ledger.clock.now()
+        moment = now if at is None else at
+        if moment > now + 60.0:
+            raise invalid("lastUsedAt", "lies more than 60 s in the future")
+        instance = (await self.load(instance_id)).instance
+        for _ in range(TRIES):
+            record = await self._ledger.store.get(records.ACTIVITY, instance_id)
+            known = records.read_activity(record).last_used_at if record else None
+            if known is not None and known >= moment:
+                return known
+            activity = Activity(instance_id=instance.id, last_used_at=moment)
+            put = records.put_activity(activity, expect=record.version if record else 0)
+            try:
+                await self._ledger.store.commit(Commit(puts=(put,)))
+            except Conflict:
+                continue
+            return moment
+        raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+
+    async def load(self, instance_id: str) -> Snapshot:
+        """The instance by our id, deleted ones included while they are kept. Raises Refusal INSTANCE_NOT_FOUND."""
+        snapshot = await self._ledger.load(instance_id)
+        if snapshot is None:
+            raise not_found(instance_id)
+        return snapshot
+
+    async def resolve(self, reference: str) -> Snapshot:
+        """What `{id}` means: our id, Novita's id, or an unambiguous name. Raises Refusal INSTANCE_NOT_FOUND or
+        NAME_AMBIGUOUS.
+        """
+        snapshot = self._reads.find(reference)
+        if snapshot is None and reference.startswith("inst_"):
+            snapshot = await self._ledger.load(reference)
+        if snapshot is None:
+            raise not_found(reference)
+        return snapshot
+
+    async def _commit(
+        self,
+        snapshot: Snapshot,
+        decided: Change | Same,
+        accepted: Accepted,
+        context: Context,
+        answer: AnswerTo,
+    ) -> Accepted:
+        now = self._ledger.clock.now()
+        puts: tuple[Put, ...] = ()
+        if context.draft is not None:
+            puts = (context.draft.put(answer(accepted), now=now),)
+        if isinstance(decided, Same):
+            if puts:
+                await self._ledger.store.commit(Commit(puts=puts))
+            return accepted
+        wakes = (self._ledger.wake(decided.instance),)
+        written = await self._ledger.commit(snapshot.version, decided, puts=puts, wakes=wakes)
+        return msgspec.structs.replace(accepted, instance=written.snapshot.instance)
+
+    def _wish(self, verb: Verb, request: VerbRequest, context: Context, operation_id: str) -> Wish:
+        now = self._ledger.clock.now()
+        check_asked = request.health_check
+        return Wish(
+            verb=verb,
+            operation_id=operation_id,
+            by=context.actor.by,
+            at=now,
+            reason=request.reason,
+            correlation_id=context.correlation_id,
+            estimated_ready_at=self._creation.estimate(now, calls_ahead=0)
+            if verb in {Verb.START, Verb.RESTART}
+            else None,
+            health_check=self._creation.health_check(check_asked) if check_asked is not None else None,
+            webhook=self._creation.target(request.webhook_url, request.webhook_secret),
+        )
+
+    def _room(self, before: Instance, after: Instance, context: Context) -> AbstractContextManager[None]:
+        """A start takes up room like a create."""
+        if after.wants is not DesiredState.RUNNING or counted(before):
+            return nullcontext()
+        return self._creation.room.taken(after, owner=context.actor.owner, limits=context.actor.limits)
+
+
+def _accepted(decided: Change | Same) -> Accepted:
+    if isinstance(decided, Same):
+        return Accepted(instance=decided.instance, changed=False, under_way=decided.under_way)
+    return Accepted(instance=decided.instance, changed=True, under_way=True)
+
+
+def not_found(reference: str) -> Refusal:
+    """No instance is meant by this reference."""
+    return Refusal(Code.INSTANCE_NOT_FOUND, f"there is no instance {reference!r}")

@@ -1,0 +1,97 @@
+"""What callers hand to the operations: plain values, already well-formed, in domain words."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from novitai.domain.instance import Instance
+from novitai.domain.keys import Actor
+from novitai.domain.machine import Port
+from novitai.domain.money import Usd
+from novitai.domain.offers import BillingChoice, Offer, Placement, Ranked
+from novitai.operations.receipts import Answer, Draft
+
+
+class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A health check as asked; None: the setting."""
+
+    type: str | None = None
+    port: int | None = None
+    path: str | None = None
+    expect_status: tuple[int, ...] = ()
+    expect_body: str = ""
+    timeout_ms: int | None = None
+    retry_attempts: int | None = None
+    retry_delay_ms: int | None = None
+    max_wait_time_ms: int | None = None
+
+
+class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A create as asked. None: not said; the template's or the settings' value holds."""
+
+    name: str
+    product_name: str | None = None
+    product_id: str | None = None
+    template_id: str | None = None
+    image_url: str | None = None
+    ports: tuple[Port, ...] | None = None
+    envs: tuple[tuple[str, str], ...] | None = None
+    command: str | None = None
+    entrypoint: str | None = None
+    image_auth_id: str | None = None
+    gpu_num: int = 1
+    rootfs_gb: int | None = None
+    regions: tuple[str, ...] = ()
+    billing: BillingChoice = BillingChoice.SPOT
+    placement: Placement | None = None
+    max_price_per_hour: Usd | None = None
+    network_storages: tuple[tuple[str, str], ...] = ()
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    labels: dict[str, str] = {}
+    health_check: CheckRequest = CheckRequest()
+    wait_for_capacity_seconds: float | None = None
+    protect: bool = False
+
+
+class VerbRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A start, stop, restart or delete as asked."""
+
+    reason: str = ""
+    health_check: CheckRequest | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """Around every request: who asks, under which correlation id, and the idempotency draft if a key was sent."""
+
+    actor: Actor
+    correlation_id: str
+    draft: Draft | None = None
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True):
+    """What an operation did: `changed` False when it was under way (`under_way`) or so already."""
+
+    instance: Instance
+    changed: bool
+    under_way: bool
+
+
+class Created(msgspec.Struct, frozen=True, kw_only=True):
+    """An accepted create: the instance, its offer's place among the candidates, and all of them in order."""
+
+    instance: Instance
+    ranked: tuple[Ranked, ...]
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a create would do (`dryRun`)."""
+
+    offer: Offer
+    ranked: tuple[Ranked, ...]
+
+
+AnswerTo = Callable[[Accepted], Answer]
+AnswerToCreate = Callable[[Created], Answer]

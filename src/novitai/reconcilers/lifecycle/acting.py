@@ -1,0 +1,195 @@
+"""Calls about a machine that exists: look, start, stop, restart, delete; and what their answers mean.
+
+The intent to start, stop or restart is durable before the call; after an unclear answer the machine is looked at before
+the call is sent again. Deletes are repeated until a reading confirms that the machine is gone; they are never given up.
+"""
+
+import structlog
+
+from novitai.domain.change import Change
+from novitai.domain.errors import (
+    Gone,
+    InvalidState,
+    NoBalance,
+    NoCapacity,
+    NotAllowed,
+    ProviderFailure,
+    QuotaExceeded,
+    Rejected,
+    TryLater,
+    Unclear,
+)
+from novitai.domain.ids import MachineId
+from novitai.domain.instance import Instance
+from novitai.domain.lifecycle import State
+from novitai.domain.machine import MachineStatus
+from novitai.domain.money import cost, dollars
+from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.reads import ReadModel
+from novitai.policies import observed, outcomes
+from novitai.policies.backoff import requeue_delay
+from novitai.policies.observed import Sighting
+from novitai.policies.steps import Act, Action
+from novitai.ports.coordination import Share
+from novitai.ports.provider import Provider
+from novitai.ports.world import Sealer
+from novitai.reconcilers.lifecycle.run import PutOff, Run, pause_after
+
+log = structlog.get_logger("novitai.act")
+
+AUTH_PAUSE_SECONDS = 30.0
+UNCLEAR_PAUSE_SECONDS = 1.0
+HURRIED_PAUSE_SECONDS, PATIENT_PAUSE_SECONDS = 2.5, 60.0
+"""Until details that nobody needs to go on are asked for again: while `ready` waits for them, and later."""
+ALERT_EVERY = 5
+
+
+class Acting:
+    """Carries out single calls on machines."""
+
+    def __init__(self, *, provider: Provider, ledger: Ledger, reads: ReadModel, sealer: Sealer) -> None:
+        self._provider = provider
+        self._reads = reads
+        self._ledger = ledger
+        self._sealer = sealer
+
+    async def act(self, run: Run, snapshot: Snapshot, act: Act) -> None:
+        """Make one call and commit its answer. Raises PutOff when the job has to go on later."""
+        match act.action:
+            case Action.LOOK:
+                await self._look(run, snapshot.instance, act)
+            case Action.DELETE:
+                await self._delete(run, snapshot.instance, act.machine_id)
+            case _:
+                await self._ask(run, snapshot, act.action, act.machine_id)
+
+    async def _look(self, run: Run, instance: Instance, act: Act) -> None:
+        share = Share.BULK if act.patient else Share.OBSERVE
+        at = self._ledger.clock.now()
+        pause = PATIENT_PAUSE_SECONDS if instance.state is State.READY else HURRIED_PAUSE_SECONDS
+        if act.patient and self._reads.backlog():
+            raise PutOff(pause, why="the room in the limiter belongs to machines that are still to be bought")
+        try:
+            machine = await self._provider.machine(act.machine_id, run.call(instance, share, patient=act.patient))
+        except Gone:
+            run.looked_at[act.machine_id] = at
+            await self._gone(instance, act.machine_id)
+            return
+        except ProviderFailure as failure:
+            # What was not read does not count as looked at: a call could be sent again on the strength of it.
+            if act.patient:
+                raise PutOff(pause, why=f"details not read: {failure.message}") from failure
+            raise self._put_off(run, failure) from failure
+        run.looked_at[act.machine_id] = at
+        password = self._sealer.seal(machine.password) if machine.password else None
+        sighting = Sighting(machine=machine, at=at, confirmed=True, password=password)
+        operation_id = self._ledger.ids.new("op")
+
+        def take(now: Instance) -> Change:
+            if machine.status is MachineStatus.REMOVED and now.state is State.DELETING:
+                return Change(instance=outcomes.machine_removed(now, act.machine_id))
+            if act.machine_id in (*now.discarded, *now.strays):
+                if machine.status is MachineStatus.REMOVED:
+                    return Change(instance=outcomes.machine_removed(now, act.machine_id))
+                return Change(instance=now)
+            return observed.see(now, sighting, now=self._ledger.clock.now(), operation_id=operation_id).change
+
+        await self._ledger.apply(instance.id, take, wake=False)
+
+    async def _gone(self, instance: Instance, machine_id: MachineId) -> None:
+        at = self._ledger.clock.now()
+
+        def take(now: Instance) -> Change:
+            if machine_id in dict(now.delete_sent) or machine_id in (*now.discarded, *now.strays):
+                return Change(instance=outcomes.machine_removed(now, machine_id))
+            return observed.missing(now, at=at)
+
+        await self._ledger.apply(instance.id, take, wake=False)
+
+    async def _delete(self, run: Run, instance: Instance, machine_id: MachineId) -> None:
+        if run.claim.attempts > 1 and run.claim.attempts % ALERT_EVERY == 0:
+            self._alert(instance, machine_id, run.claim.attempts)
+        try:
+            await self._provider.delete(machine_id, run.call(instance, Share.ACT))
+        except Gone as failure:
+            await self._gone(instance, machine_id)
+            if instance.machine is not None and instance.machine.id == machine_id:
+                raise PutOff(observed.EVIDENCE_APART_SECONDS + 1.0, why="Novita does not know the machine") from failure
+            return
+        except ProviderFailure as failure:
+            raise self._put_off(run, failure) from failure
+        at = self._ledger.clock.now()
+        await self._ledger.apply(
+            instance.id,
+            lambda now: Change(instance=outcomes.delete_accepted(now, machine_id, at=at)),
+            wake=False,
+        )
+
+    async def _ask(self, run: Run, snapshot: Snapshot, action: Action, machine_id: MachineId) -> None:
+        instance = snapshot.instance
+        operation_id = instance.operation.id
+        sent_at = self._ledger.clock.now()
+        intent = run.intent(snapshot, lambda now: outcomes.action_sent(now, at=sent_at), lambda _: None)
+        send = {
+            Action.START: self._provider.start,
+            Action.STOP: self._provider.stop,
+            Action.RESTART: self._provider.restart,
+        }
+        try:
+            await send[action](machine_id, run.call(instance, Share.ACT, before_send=intent))
+        except ProviderFailure as failure:
+            await self._asked_in_vain(run, instance, action, machine_id, failure)
+            return
+        at = self._ledger.clock.now()
+        log.info("action_accepted", instanceId=instance.id, action=str(action), novitaId=machine_id)
+        await self._ledger.apply(
+            instance.id, lambda now: outcomes.action_accepted(now, operation_id=operation_id, at=at), wake=False
+        )
+
+    async def _asked_in_vain(
+        self, run: Run, instance: Instance, action: Action, machine_id: MachineId, failure: ProviderFailure
+    ) -> None:
+        operation_id = instance.operation.id
+        if isinstance(failure, Unclear):
+            raise PutOff(UNCLEAR_PAUSE_SECONDS, why=f"unclear, looking first: {failure.message}") from failure
+        if isinstance(failure, Gone):
+            await self._gone(instance, machine_id)
+            raise PutOff(observed.EVIDENCE_APART_SECONDS + 1.0, why="Novita does not know the machine") from failure
+        if isinstance(failure, NoCapacity | NoBalance | QuotaExceeded | Rejected) and action is not Action.STOP:
+            at = self._ledger.clock.now()
+            log.error("start_refused", instanceId=instance.id, code=str(failure.code), error=failure.message)
+            await self._ledger.apply(
+                instance.id,
+                lambda now: outcomes.start_refused(now, operation_id=operation_id, failure=failure, at=at),
+                wake=False,
+            )
+            return
+        if isinstance(failure, InvalidState):
+            # Sometimes Novita has done it all the same (novita-wire.md 2.1): the intent stays, so that a look comes
+            # next.
+            raise self._put_off(run, failure) from failure
+        await self._ledger.apply(
+            instance.id,
+            lambda now: Change(instance=outcomes.action_unsent(now, operation_id=operation_id)),
+            wake=False,
+        )
+        raise self._put_off(run, failure) from failure
+
+    def _put_off(self, run: Run, failure: ProviderFailure) -> PutOff:
+        if isinstance(failure, NotAllowed):
+            return PutOff(AUTH_PAUSE_SECONDS, why=failure.message, failed=True)
+        if isinstance(failure, TryLater) and failure.retry_after is not None:
+            return PutOff(pause_after(failure, random=self._ledger.ids.random()), why=failure.message)
+        pause = requeue_delay(run.claim.attempts, random=self._ledger.ids.random())
+        return PutOff(pause, why=failure.message, failed=True)
+
+    def _alert(self, instance: Instance, machine_id: MachineId, attempts: int) -> None:
+        now = self._ledger.clock.now()
+        since = instance.started_at or instance.created_at
+        log.error(
+            "delete_not_confirmed",
+            instanceId=instance.id,
+            novitaId=machine_id,
+            attempts=attempts,
+            usdSoFar=dollars(cost(instance.price_per_hour, now - since)),
+        )

@@ -1,0 +1,320 @@
+"""Create, once: choose, make the intent durable, ask, and take the answer as a fact.
+
+A clear refusal for lack of capacity tries the next best offer within the same run. An unclear answer leaves the attempt
+open: the observer then looks for the machine by its marker, and only a complete sweep after the settle time that does
+not show it lets another attempt be made.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from novitai.domain.change import Change, fact, with_fields
+from novitai.domain.errors import (
+    Code,
+    NoCapacity,
+    NotAllowed,
+    ProviderFailure,
+    Refusal,
+    TryLater,
+    Unclear,
+)
+from novitai.domain.events import FactType
+from novitai.domain.ids import MAX_ATTEMPTS, InstanceId, MachineId, Marker, machine_name
+from novitai.domain.instance import Attempt, AttemptOutcome, Instance, attempt_id
+from novitai.domain.keys import KeyLimits
+from novitai.domain.offers import Offer, Ranked
+from novitai.operations import ceilings, records
+from novitai.operations.catalogue import FRESH_SECONDS, CatalogueBook
+from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.reads import ReadModel
+from novitai.policies import outcomes, placement
+from novitai.ports.coordination import Share
+from novitai.ports.provider import MachineOrder, Provider
+from novitai.ports.store import Put
+from novitai.ports.world import Sealer
+from novitai.reconcilers.lifecycle.run import LIMITER_PATIENCE_SECONDS, PutOff, Run, pause_after
+
+log = structlog.get_logger("novitai.create")
+
+CAPACITY_ROUND_SECONDS = 30.0
+RATE_LIMITS_MEAN_QUOTA = 3
+AUTH_PAUSE_SECONDS = 30.0
+
+
+class Buying:
+    """Buys the machine of an instance."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        ledger: Ledger,
+        reads: ReadModel,
+        catalogue: CatalogueBook,
+        sealer: Sealer,
+        installation: str,
+        limits: ceilings.Ceilings,
+    ) -> None:
+        self._provider = provider
+        self._ledger = ledger
+        self._reads = reads
+        self._catalogue = catalogue
+        self._sealer = sealer
+        self._installation = installation
+        self._ceilings = limits
+        self._rate_limited: dict[InstanceId, int] = {}
+
+    async def buy(self, run: Run, snapshot: Snapshot) -> None:
+        """One attempt, or the end of trying. Raises PutOff when it has to go on later."""
+        instance = snapshot.instance
+        offer = await self._choose(instance)
+        if offer is None:
+            return
+        number = instance.attempts + 1
+        if number > MAX_ATTEMPTS:
+            await self._fail(instance, Code.UPSTREAM_ERROR, f"gave up after {MAX_ATTEMPTS} attempts")
+            return
+        attempt = self._attempt(instance, offer, number)
+        intent = run.intent(
+            snapshot,
+            lambda now: outcomes.create_sent(now, number=number, offer=offer, at=attempt.sent_at),
+            lambda _: records.put_attempt(attempt, expect=0),
+        )
+        call = run.call(instance, Share.BULK, before_send=intent)
+        try:
+            machine_id = await self._provider.create(self._order(instance, attempt), call)
+        except ProviderFailure as failure:
+            await self._failed(instance, attempt, failure)
+            return
+        self._rate_limited.pop(instance.id, None)
+        self._catalogue.accepted(offer.key)
+        await self._accepted(attempt, machine_id)
+
+    async def _choose(self, instance: Instance) -> Offer | None:
+        """The best offer now; None when the create has ended instead."""
+        try:
+            catalogue = await self._catalogue.fresh(
+                max_age=FRESH_SECONDS, share=Share.BULK, longest_wait=LIMITER_PATIENCE_SECONDS
+            )
+        except NotAllowed as failure:
+            raise PutOff(AUTH_PAUSE_SECONDS, why=failure.message) from failure
+        except TryLater as failure:
+            pause = pause_after(failure, random=self._ledger.ids.random())
+            raise PutOff(pause, why=failure.message) from failure
+        except ProviderFailure as failure:
+            raise PutOff(LIMITER_PATIENCE_SECONDS, why=failure.message, failed=True) from failure
+        now = self._ledger.clock.now()
+        ranked = placement.rank(
+            catalogue,
+            instance.spec.requirement,
+            now=now,
+            cooling=self._catalogue.cooling(),
+            refused=[refusal.key for refusal in instance.refusals],
+        )
+        if not ranked or not ranked[0].fits:
+            await self._none_fits(instance, ranked)
+            return None
+        offer = ranked[0].offer
+        try:
+            self._check_ceilings(instance, offer)
+        except Refusal as refusal:
+            await self._fail(instance, refusal.code, refusal.message)
+            return None
+        return offer
+
+    def _check_ceilings(self, instance: Instance, offer: Offer) -> None:
+        others = (s.instance for s in self._reads.all() if s.instance.id != instance.id)
+        ceilings.check(
+            others,
+            ceilings=self._ceilings,
+            owner=instance.owner,
+            limits=KeyLimits(),
+            price=offer.price_per_hour,
+            gpus=offer.gpu_num,
+        )
+
+    async def _none_fits(self, instance: Instance, ranked: tuple[Ranked, ...]) -> None:
+        waits = instance.spec.wait_for_capacity_seconds
+        now = self._ledger.clock.now()
+        passing = any(place.objection is not None and place.objection.passes for place in ranked)
+        if passing and waits is not None and now < instance.operation.requested_at + waits:
+            await self._another_round(instance)
+            raise PutOff(CAPACITY_ROUND_SECONDS, why="no capacity; waiting for it as asked")
+        if passing or not ranked:
+            tried = len(instance.refusals)
+            message = f"no capacity: {tried} offers refused and no other fits" if tried else "no offer has capacity now"
+            await self._fail(instance, Code.NO_CAPACITY, message)
+            return
+        reason = f"no offer fits any more: {ranked[0].reason}"
+        await self._fail(instance, Code.NO_OFFER_WITHIN_CAP, reason)
+
+    async def _another_round(self, instance: Instance) -> None:
+        """Told once per round: still waiting. Every offer may be tried again."""
+
+        def waiting(now: Instance) -> Change:
+            cleared = msgspec.structs.replace(now, refusals=())
+            told = fact(
+                FactType.CREATING,
+                cleared,
+                before=now,
+                at=self._ledger.clock.now(),
+                actor=now.operation.by,
+                reason="no capacity yet; waiting as asked",
+            )
+            return Change(instance=cleared, facts=(told,))
+
+        await self._ledger.apply(instance.id, waiting, wake=False)
+
+    def _attempt(self, instance: Instance, offer: Offer, number: int) -> Attempt:
+        marker = Marker(self._installation, instance.id, number)
+        return Attempt(
+            id=attempt_id(instance.id, number),
+            instance_id=instance.id,
+            number=number,
+            machine_name=machine_name(instance.name, marker),
+            offer=offer,
+            correlation_id=instance.operation.correlation_id,
+            sent_at=self._ledger.clock.now(),
+        )
+
+    def _order(self, instance: Instance, attempt: Attempt) -> MachineOrder:
+        spec = instance.spec
+        return MachineOrder(
+            machine_name=attempt.machine_name,
+            offer=attempt.offer,
+            image_url=spec.image_url,
+            rootfs_gb=spec.requirement.rootfs_gb,
+            ports=spec.ports,
+            envs=tuple((key, self._sealer.open(value)) for key, value in spec.envs),
+            command=spec.command,
+            entrypoint=spec.entrypoint,
+            image_auth_id=spec.image_auth_id,
+            network_storages=spec.network_storages,
+        )
+
+    async def _accepted(self, attempt: Attempt, machine_id: MachineId) -> None:
+        at = self._ledger.clock.now()
+        log.info("machine_created", novitaId=machine_id, product=attempt.offer.product_id, region=attempt.offer.region)
+        ended = _ended(attempt, AttemptOutcome.ACCEPTED, at=at, machine_id=machine_id)
+        await self._ledger.apply(
+            attempt.instance_id,
+            lambda now: outcomes.create_accepted(
+                now,
+                number=attempt.number,
+                offer=attempt.offer,
+                machine_id=machine_id,
+                machine_name=attempt.machine_name,
+                at=at,
+            ),
+            attempt=lambda _: records.put_attempt(ended),
+            wake=False,
+        )
+
+    async def _failed(self, instance: Instance, attempt: Attempt, failure: ProviderFailure) -> None:
+        """Take a failure of the create call for what it means. Raises PutOff when nothing is decided yet."""
+        at = self._ledger.clock.now()
+        if isinstance(failure, Unclear):
+            log.warning("create_unclear", instanceId=instance.id, machine=attempt.machine_name, error=failure.message)
+            await self._search_from(attempt, at=at, error=failure.message)
+            raise PutOff(
+                LIMITER_PATIENCE_SECONDS, why=f"unclear, looking for the machine: {failure.message}"
+            ) from failure
+        number, offer = attempt.number, attempt.offer
+        close = self._closing(attempt, failure, at)
+        if isinstance(failure, NoCapacity):
+            self._catalogue.refused(offer.key)
+            log.info("offer_refused", instanceId=instance.id, product=offer.product_id, region=offer.region)
+            await self._ledger.apply(
+                instance.id,
+                lambda now: Change(
+                    instance=outcomes.create_refused(now, number=number, offer=offer, failure=failure, at=at)
+                ),
+                attempt=close,
+                wake=False,
+            )
+            return
+        await self._ledger.apply(
+            instance.id,
+            lambda now: Change(instance=outcomes.create_not_made(now, number=number, at=at)),
+            attempt=close,
+            wake=False,
+        )
+        if isinstance(failure, TryLater):
+            await self._later(instance, failure)
+        if isinstance(failure, NotAllowed):
+            raise PutOff(AUTH_PAUSE_SECONDS, why=failure.message) from failure
+        await self._fail(instance, failure.code, failure.message)
+
+    async def call_has_ended(self, snapshot: Snapshot) -> bool:
+        """An attempt whose call was cut off with its process can have made a machine until now, so the settle time
+        begins now; once, and True when it did. Whoever holds the instance's job knows that nobody else is calling.
+        """
+        instance = snapshot.instance
+        search = instance.open_attempt
+        if search is None or search.disproved_at is not None:
+            return False
+        record = await self._ledger.store.get(records.ATTEMPT, attempt_id(instance.id, search.number))
+        attempt = records.read_attempt(record) if record is not None else None
+        if attempt is None or attempt.error or attempt.outcome is not AttemptOutcome.OPEN:
+            return False
+        await self._search_from(attempt, at=self._ledger.clock.now(), error="the call was cut off")
+        return True
+
+    async def _search_from(self, attempt: Attempt, *, at: float, error: str) -> None:
+        """The call has ended without telling: what it made is in the list at the latest a settle time from now."""
+        unclear = msgspec.structs.replace(attempt, error=error)
+
+        def later(now: Instance) -> Change:
+            search = now.open_attempt
+            if search is None or search.number != attempt.number:
+                return Change(instance=now)
+            fresh = msgspec.structs.replace(search, sent_at=max(at, search.sent_at), disproved_at=None)
+            return Change(instance=with_fields(now, open_attempt=fresh))
+
+        def note(now: Instance) -> Put | None:
+            search = now.open_attempt
+            return records.put_attempt(unclear) if search is not None and search.number == attempt.number else None
+
+        await self._ledger.apply(attempt.instance_id, later, attempt=note, wake=False)
+
+    def forget(self, instance_id: InstanceId) -> None:
+        """The instance is gone."""
+        self._rate_limited.pop(instance_id, None)
+
+    async def _later(self, instance: Instance, failure: TryLater) -> None:
+        if not failure.rate_limited:
+            self._rate_limited.pop(instance.id, None)
+            raise PutOff(pause_after(failure, random=self._ledger.ids.random()), why=failure.message) from failure
+        count = self._rate_limited.get(instance.id, 0) + 1
+        self._rate_limited[instance.id] = count
+        if count < RATE_LIMITS_MEAN_QUOTA:
+            pause = pause_after(failure, random=self._ledger.ids.random())
+            raise PutOff(pause, why=failure.message, failed=True) from failure
+        self._rate_limited.pop(instance.id, None)
+        message = f"Novita answered 'too many' {count} times in a row; it may be the account's quota: {failure.message}"
+        await self._fail(instance, Code.QUOTA_EXCEEDED, message)
+
+    def _closing(self, attempt: Attempt, failure: ProviderFailure, at: float) -> Callable[[Instance], Put | None]:
+        """Close the attempt's record, if the intent got as far as being written."""
+        ended = _ended(attempt, AttemptOutcome.REFUSED, at=at, error=failure.message)
+        return lambda now: records.put_attempt(ended) if now.attempts >= attempt.number else None
+
+    async def _fail(self, instance: Instance, code: Code, message: str) -> None:
+        at = self._ledger.clock.now()
+        self.forget(instance.id)
+        log.error("create_failed", instanceId=instance.id, code=str(code), error=message)
+
+        def failing(now: Instance) -> Change:
+            if now.operation.id != instance.operation.id or not now.operation.under_way or now.machine is not None:
+                return Change(instance=now)
+            return outcomes.create_failed(now, code=code, message=message, at=at, offers=now.refusals)
+
+        await self._ledger.apply(instance.id, failing, wake=False)
+
+
+def _ended(
+    attempt: Attempt, outcome: AttemptOutcome, *, at: float, machine_id: MachineId | None = None, error: str = ""
+) -> Attempt:
+    return msgspec.structs.replace(attempt, outcome=outcome, resolved_at=at, machine_id=machine_id, error=error)

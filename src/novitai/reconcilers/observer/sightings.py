@@ -1,0 +1,222 @@
+"""What a machine in the list means, and a machine that is not in it.
+
+What the present operation explains is taken as it is. Everything else is a *doubt*: a surprising status, a machine that
+should be there and is not, a machine with our marker that nobody asked for. Lists lag and lie, so a doubt is settled by
+reading the machine singly, and a machine counts as absent only on two such readings.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from novitai.domain.change import Change, with_fields
+from novitai.domain.errors import Gone
+from novitai.domain.ids import MachineId, Marker, marker_of
+from novitai.domain.instance import AttemptOutcome, Instance, attempt_id
+from novitai.domain.lifecycle import State
+from novitai.domain.machine import Machine, MachineStatus
+from novitai.operations import records
+from novitai.operations.freshness import Freshness
+from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.reads import ReadModel, machines_of
+from novitai.policies import observed, outcomes
+from novitai.policies.observed import Sighting
+from novitai.ports.provider import Call, Provider
+from novitai.ports.store import Put
+from novitai.ports.world import Sealer
+from novitai.reconcilers.observer.sweep import Sweep
+
+log = structlog.get_logger("novitai.observer")
+
+_UNWATCHED = {State.LOST, State.DELETED, State.DELETING}
+_GOING = {MachineStatus.REMOVING, MachineStatus.REMOVED}
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Something that only a single read can settle. `settle` tells whether the machine exists; `absent`: the list
+    claims that it does not.
+    """
+
+    machine_id: MachineId
+    settle: Callable[[], Awaitable[bool]]
+    absent: bool = False
+
+
+class Sightings:
+    """Takes what is seen into our records."""
+
+    def __init__(
+        self,
+        *,
+        provider: Provider,
+        ledger: Ledger,
+        reads: ReadModel,
+        freshness: Freshness,
+        sealer: Sealer,
+        installation: str,
+        settle_time: float,
+        call: Call,
+    ) -> None:
+        self._provider = provider
+        self._ledger = ledger
+        self._reads = reads
+        self._freshness = freshness
+        self._sealer = sealer
+        self._installation = installation
+        self._settle_time = settle_time
+        self._call = call
+        self._clock = ledger.clock
+
+    # ── what is there ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def take(self, machine: Machine, read_at: float) -> Doubt | None:
+        """A machine of the list; the doubt that it leaves, if any."""
+        self._freshness.saw(machine, read_at)
+        snapshot = self._reads.by_machine(machine.id)
+        if snapshot is not None:
+            return await self._take_ours(snapshot, machine, read_at)
+        marker = marker_of(machine.name)
+        if marker is None or marker.installation != self._installation:
+            return None
+        owner = self._reads.get(marker.instance_id) or await self._ledger.load(marker.instance_id)
+        if owner is None or machine.id in machines_of(owner.instance):
+            return None
+        attempt = owner.instance.open_attempt
+        if attempt is not None and attempt.number == marker.attempt:
+            await self._adopt(owner.instance, marker, machine)
+            return None
+        if machine.status in _GOING:
+            return None
+        return Doubt(machine.id, lambda: self._report_stray(owner.instance, machine))
+
+    async def _take_ours(self, snapshot: Snapshot, machine: Machine, read_at: float) -> Doubt | None:
+        sighting = Sighting(machine=machine, at=read_at, confirmed=False)
+        now = self._clock.now()
+        seen = observed.see(snapshot.instance, sighting, now=now, operation_id=self._ledger.ids.new("op"))
+        if seen.change.instance is not snapshot.instance or seen.change.facts:
+            await self._commit(snapshot.instance, sighting)
+        return Doubt(machine.id, lambda: self.look(snapshot)) if seen.look else None
+
+    async def _commit(self, instance: Instance, sighting: Sighting) -> None:
+        operation_id = self._ledger.ids.new("op")
+
+        def take(now: Instance) -> Change:
+            return observed.see(now, sighting, now=self._clock.now(), operation_id=operation_id).change
+
+        await self._ledger.apply(instance.id, take)
+
+    async def _adopt(self, owner: Instance, marker: Marker, machine: Machine) -> None:
+        """The result of a create whose answer is not known."""
+        now = self._clock.now()
+        attempt = owner.open_attempt
+        assert attempt is not None
+        log.info("machine_adopted", instanceId=owner.id, novitaId=machine.id)
+        put = await self._adopted(owner, marker.attempt, machine.id)
+        await self._ledger.apply(
+            owner.id,
+            lambda i: outcomes.create_accepted(
+                i, number=marker.attempt, offer=attempt.offer, machine_id=machine.id, machine_name=machine.name, at=now
+            ),
+            attempt=lambda _: put,
+        )
+
+    async def _adopted(self, instance: Instance, number: int, machine_id: MachineId) -> Put | None:
+        record = await self._ledger.store.get(records.ATTEMPT, attempt_id(instance.id, number))
+        if record is None:
+            return None
+        attempt = records.read_attempt(record)
+        if attempt.outcome is not AttemptOutcome.OPEN:
+            return None
+        ended = msgspec.structs.replace(
+            attempt, outcome=AttemptOutcome.ADOPTED, machine_id=machine_id, resolved_at=self._clock.now()
+        )
+        return records.put_attempt(ended)
+
+    async def _report_stray(self, owner: Instance, machine: Machine) -> bool:
+        """A second machine with the marker of one instance, unless the list only lagged behind its end."""
+        try:
+            found = await self._provider.machine(machine.id, self._call)
+        except Gone:
+            return False
+        if found.status in _GOING:
+            return False
+        log.error("leak_suspected", instanceId=owner.id, novitaId=machine.id)
+        at = self._clock.now()
+        await self._ledger.apply(owner.id, lambda now: outcomes.stray_found(now, machine.id, at=at))
+        return True
+
+    # ── what is not there ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def absent(self, sweep: Sweep) -> list[Doubt]:
+        """Machines that this complete sweep should have shown and did not."""
+        missing = [snapshot for snapshot in self._reads.all() if self._absent(snapshot.instance, sweep)]
+        return [self._doubt_absence(snapshot) for snapshot in missing]
+
+    def _absent(self, instance: Instance, sweep: Sweep) -> bool:
+        machine = instance.machine
+        if machine is None or machine.id in sweep.seen or instance.state in _UNWATCHED:
+            return False
+        accepted = instance.operation.accepted_at if instance.operation.makes_ready else None
+        lag = self._settle_time if instance.state is State.CREATING else 0.0
+        return sweep.began >= max(machine.since, accepted or 0.0) + lag
+
+    def _doubt_absence(self, snapshot: Snapshot) -> Doubt:
+        assert snapshot.instance.machine is not None
+        return Doubt(snapshot.instance.machine.id, lambda: self.look(snapshot), absent=True)
+
+    async def disprove(self, sweep: Sweep) -> None:
+        """A trustworthy sweep that began after the settle time does not show the marker: those attempts made no
+        machine.
+        """
+        for snapshot in self._reads.all():
+            attempt = snapshot.instance.open_attempt
+            if attempt is None or attempt.disproved_at is not None:
+                continue
+            if sweep.began >= attempt.sent_at + self._settle_time:
+                await self._disprove(snapshot.instance.id, attempt.number, sweep.began)
+
+    async def _disprove(self, instance_id: str, number: int, began: float) -> None:
+        def disprove(now: Instance) -> Change:
+            attempt = now.open_attempt
+            still = attempt is not None and attempt.number == number and attempt.disproved_at is None
+            if attempt is None or not still or began < attempt.sent_at + self._settle_time:
+                return Change(instance=now)
+            return Change(instance=with_fields(now, open_attempt=msgspec.structs.replace(attempt, disproved_at=began)))
+
+        log.info("attempt_disproved", instanceId=instance_id, attempt=number)
+        await self._ledger.apply(instance_id, disprove)
+
+    # ── one machine ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def look(self, snapshot: Snapshot) -> bool:
+        """Read one machine singly: what it shows is believed, and "not found" is a piece of evidence. Tells whether
+        it exists.
+        """
+        machine = snapshot.instance.machine
+        if machine is None:
+            return False
+        read_at = self._clock.now()
+        try:
+            found = await self._provider.machine(machine.id, self._call)
+        except Gone:
+            await self._ledger.apply(snapshot.instance.id, lambda now: self._missing(now, machine.id, at=read_at))
+            return False
+        self._freshness.saw(found, read_at)
+        password = self._sealer.seal(found.password) if found.password else None
+        await self._commit(snapshot.instance, Sighting(machine=found, at=read_at, confirmed=True, password=password))
+        return True
+
+    def _missing(self, now: Instance, machine_id: MachineId, *, at: float) -> Change:
+        """Evidence counts against the machine that was read, not against one that took its place meanwhile."""
+        if now.machine is None or now.machine.id != machine_id:
+            return Change(instance=now)
+        return observed.missing(now, at=at)
+
+    def count_unknown(self) -> None:
+        """How many machines of the account are not ours."""
+        self._freshness.unknown = sum(
+            1 for machine_id in self._freshness.machines if self._reads.by_machine(machine_id) is None
+        )

@@ -1,0 +1,147 @@
+"""The HTTP side with everything behind it but the network: a store in memory, a scripted provider, virtual time, and keys of each scope."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx2
+
+from novitai.api.app import build_app
+from novitai.api.health import SystemHealth
+from novitai.api.parts import ApiParts, ApiSettings
+from novitai.coordination.local import LocalCoordination
+from novitai.domain.change import Change
+from novitai.domain.instance import HealthCheck, Instance
+from novitai.domain.keys import KeyLimits, Scope
+from novitai.domain.secrets import Sealed
+from novitai.operations.account import Account
+from novitai.operations.catalogue import CatalogueBook
+from novitai.operations.ceilings import Ceilings
+from novitai.operations.creation import Creation, PlacementDefaults
+from novitai.operations.freshness import Freshness
+from novitai.operations.instances import Verbs
+from novitai.operations.keys import Keys
+from novitai.operations.ledger import Ledger
+from novitai.operations.reads import ReadModel
+from novitai.operations.receipts import Receipts
+from novitai.ports.store import Store
+from novitai.stores.notifying import NotifyingStore
+from novitai.stores.sqlite import open_sqlite
+from novitai.telemetry.metrics import Metrics
+from support.clock import FakeClock, FakeIds
+from support.scripted_provider import ScriptedProvider
+
+ENVIRONMENT_KEY = "nvk_env_0123456789abcdef0123456789abcdef"
+URL = "http://house.test"
+
+
+class PlainSealer:
+    """Seals so that a test can see what was sealed."""
+
+    def seal(self, plaintext: str) -> Sealed:
+        return Sealed(f"sealed:{plaintext}")
+
+    def open(self, sealed: Sealed) -> str:
+        return sealed.box.removeprefix("sealed:")
+
+
+@dataclass
+class House:
+    """The parts, the application over them, and a key of each scope."""
+
+    parts: ApiParts
+    app: Any
+    clock: Any
+    provider: ScriptedProvider
+    health: list[SystemHealth]
+    keys: dict[Scope, str] = field(default_factory=dict)
+
+    def client(
+        self, scope: Scope | None = Scope.ADMIN, *, address: str = "10.0.0.1", **headers: str
+    ) -> httpx2.AsyncClient:
+        """A caller with a key of this scope (None: without any)."""
+        if scope is not None:
+            headers.setdefault("Authorization", f"Bearer {self.keys[scope]}")
+        transport = httpx2.ASGITransport(app=self.app, client=(address, 40_000))
+        return httpx2.AsyncClient(transport=transport, base_url=URL, headers=headers)
+
+    async def have(self, *instances: Instance) -> None:
+        """Let the store have these instances."""
+        for instance in instances:
+            await self.parts.ledger.commit(0, Change(instance=instance))
+
+    async def change(self, instance: Instance) -> None:
+        """Let a reconciler have written this."""
+        held = self.parts.reads.get(instance.id)
+        assert held is not None
+        await self.parts.ledger.commit(held.version, Change(instance=instance))
+
+
+@asynccontextmanager
+async def open_house(
+    settings: ApiSettings | None = None,
+    *,
+    limits: Ceilings | None = None,
+    store: Store | None = None,
+    webhook_url: str | None = None,
+    clock: Any = None,
+) -> AsyncIterator[House]:
+    """A house to make requests to; `clock`: another than virtual time."""
+    clock, ids = clock or FakeClock(), FakeIds()
+    engine = store or await open_sqlite(None, clock=clock)
+    kept = NotifyingStore(engine)
+    ledger = Ledger(store=kept, clock=clock, ids=ids, global_url=webhook_url, retention_seconds=7 * 86_400.0)
+    reads = ReadModel(kept)
+    kept.subscribe(reads.committed)
+    keys = Keys(ledger=ledger, environment_key=ENVIRONMENT_KEY)
+    kept.subscribe(keys.committed)
+    provider = ScriptedProvider(clock=clock)
+    coordination = LocalCoordination(clock=clock, limits={"public": 100, "internal": 50})
+    account = Account(provider=provider, coordination=coordination)
+    catalogue = CatalogueBook(provider=provider, clock=clock)
+    creation = Creation(
+        ledger=ledger,
+        reads=reads,
+        catalogue=catalogue,
+        account=account,
+        sealer=PlainSealer(),
+        defaults=PlacementDefaults(),
+        health=HealthCheck(),
+        limits=limits or Ceilings(),
+        creates_per_minute=20.0,
+    )
+    health = [SystemHealth()]
+    parts = ApiParts(
+        creation=creation,
+        verbs=Verbs(ledger=ledger, reads=reads, creation=creation),
+        keys=keys,
+        receipts=Receipts(store=kept, clock=clock),
+        reads=reads,
+        ledger=ledger,
+        catalogue=catalogue,
+        account=account,
+        freshness=Freshness(clock=clock, quiet_interval=30.0),
+        provider=provider,
+        coordination=coordination,
+        store=kept,
+        sealer=PlainSealer(),
+        metrics=Metrics(),
+        clock=clock,
+        ids=ids,
+        system_health=lambda: health[0],
+        shutting_down=asyncio.Event(),
+        settings=settings or replace(ApiSettings(), rate_limit_max_requests=0),
+    )
+    await reads.load()
+    await keys.load()
+    house = House(parts=parts, app=build_app(parts), clock=clock, provider=provider, health=health)
+    for scope in Scope:
+        made = await keys.make(name=str(scope), scope=scope, expires_at=None, limits=KeyLimits())
+        house.keys[scope] = made.text
+    try:
+        yield house
+    finally:
+        parts.shutting_down.set()
+        await kept.close()
