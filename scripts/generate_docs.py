@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from pages.endpoints import endpoints_page
 from pages.events import events_page
 from pages.lifecycle import lifecycle_page
 from pages.metrics import metrics_page
@@ -20,6 +21,7 @@ PAGES: tuple[tuple[str, Callable[[], str]], ...] = (
     ("docs/reference/metrics.md", metrics_page),
     ("docs/reference/lifecycle.md", lifecycle_page),
     ("docs/reference/events.md", events_page),
+    ("docs/api/endpoints.md", endpoints_page),
 )
 
 

@@ -70,7 +70,9 @@ class Receivers(EgressClient):
         """Types of the events that arrived, in order."""
         return [one.event["type"] for one in self.received if url in {None, one.url}]
 
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, deadline_seconds: float = 15.0, max_body: int = 0) -> Answer:
+    async def post(
+        self, url: str, body: bytes, headers: Mapping[str, str], *, deadline_seconds: float = 15.0, max_body: int = 0
+    ) -> Answer:
         self.received.append(Received(self._clock.now(), url, body, dict(headers)))
         reply = self._replies[url].popleft() if self._replies[url] else self._always.get(url, Reply())
         self.under_way[url] += 1
@@ -85,7 +87,9 @@ class Receivers(EgressClient):
             raise reply.error
         return Answer(status=reply.status, headers=reply.headers or {}, body_prefix=b"", elapsed_ms=1.0)
 
-    async def get(self, url: str, headers: Mapping[str, str], *, deadline_seconds: float = 15.0, max_body: int = 0) -> Answer:
+    async def get(
+        self, url: str, headers: Mapping[str, str], *, deadline_seconds: float = 15.0, max_body: int = 0
+    ) -> Answer:
         self.asked.append((self._clock.now(), url))
         await self._clock.sleep(0)
         return Answer(status=200 if self.healthy else 503, headers={}, body_prefix=b"ok", elapsed_ms=1.0)

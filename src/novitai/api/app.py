@@ -10,7 +10,7 @@ from novitai.api.listing import Index
 from novitai.api.parts import ApiParts
 from novitai.api.rendering import Renderer
 from novitai.api.routes import every
-from novitai.api.routing import GuardedRoute, install, refusal_answer
+from novitai.api.routing import GuardedRoute, refusal_answer
 from novitai.api.streams import Hub
 from novitai.api.visits import visit_of
 from novitai.domain.errors import Code, Refusal
@@ -47,8 +47,7 @@ def build_inner(parts: ApiParts) -> FastAPI:
     )
     app.state.hub = Hub(history=History(parts.store), reads=parts.reads, clock=parts.clock)
     settings = parts.settings
-    for routes in every(production=settings.production, metrics_public=settings.metrics_public):
-        install(app.router, routes, parts)
+    app.router.routes.extend(every(production=settings.production, metrics_public=settings.metrics_public))
     return app
 
 

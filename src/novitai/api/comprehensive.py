@@ -3,16 +3,17 @@
 Nobody is asked: the observer's last sweeps are in memory. So this answers at once, and `stale` and `lastSyncedAt` say how old it is.
 """
 
+from collections.abc import Sequence
 from time import perf_counter
 from typing import Any, Literal
 
 import msgspec
 
+from novitai.api.listing import Filter, arrange
 from novitai.api.parts import ApiParts
 from novitai.api.rendering import Renderer
 from novitai.api.schemas.instances import (
     ComprehensiveInstanceAnswer,
-    ComprehensivePage,
     PerformanceAnswer,
     SourcesAnswer,
 )
@@ -20,8 +21,10 @@ from novitai.domain.instance import Instance
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import Machine, MachineStatus
 from novitai.domain.money import dollars
+from novitai.domain.offers import Region
 from novitai.domain.times import iso, iso_or_none
 
+MOST_ROWS = 100_000
 Consistency = Literal["consistent", "local-newer", "novita-newer"]
 
 _STOPPED = {State.STOPPED, State.FAILED, State.STARTING, State.MIGRATING}
@@ -40,35 +43,47 @@ _AGREES: dict[MachineStatus, set[State]] = {
 }
 
 
-def merge(parts: ApiParts, renderer: Renderer, *, unmanaged: bool) -> ComprehensivePage:
-    """The whole picture; `unmanaged`: with the machines that are not ours."""
+def merge(
+    parts: ApiParts, renderer: Renderer, wanted: Filter, *, unmanaged: bool
+) -> tuple[list[ComprehensiveInstanceAnswer], PerformanceAnswer]:
+    """Every row of the picture, managed ones first; `unmanaged`: with the machines that are not ours."""
     began = perf_counter()
     now = parts.clock.now()
-    stale = parts.freshness.stale
-    ours = [(snapshot.instance, msgspec.json.decode(renderer.one(snapshot, now=now))) for snapshot in parts.reads.all()]
+    snapshots, _ = arrange(parts.reads.all(), wanted).page(cursor=None, limit=MOST_ROWS)
+    ours = [(one.instance, msgspec.json.decode(renderer.one(one, now=now))) for one in snapshots]
     read = perf_counter()
     rows = [_ours(parts, instance, shown) for instance, shown in ours]
     if unmanaged:
         rows += [
-            _theirs(machine, seen_at, stale=stale)
+            _theirs(machine, seen_at, stale=parts.freshness.stale)
             for machine_id, (machine, seen_at) in parts.freshness.machines.items()
-            if parts.reads.by_machine(machine_id) is None and machine.status is not MachineStatus.REMOVED
+            if parts.reads.by_machine(machine_id) is None and _wanted(machine, wanted)
         ]
     ended = perf_counter()
+    return rows, PerformanceAnswer(
+        total_request_time=_ms(ended - began),
+        novita_api_time=0.0,
+        local_data_time=_ms(read - began),
+        merge_processing_time=_ms(ended - read),
+        cache_hit_ratio=1.0,
+    )
+
+
+def sources_of(rows: Sequence[ComprehensiveInstanceAnswer]) -> SourcesAnswer:
+    """How many rows came from where."""
     sources = [row.source for row in rows]
-    return ComprehensivePage(
-        instances=rows,
-        total=len(rows),
-        sources=SourcesAnswer(
-            local=sources.count("local"), novita=sources.count("novita"), merged=sources.count("merged")
-        ),
-        performance=PerformanceAnswer(
-            total_request_time=_ms(ended - began),
-            novita_api_time=0.0,
-            local_data_time=_ms(read - began),
-            merge_processing_time=_ms(ended - read),
-            cache_hit_ratio=1.0,
-        ),
+    return SourcesAnswer(local=sources.count("local"), novita=sources.count("novita"), merged=sources.count("merged"))
+
+
+def _wanted(machine: Machine, wanted: Filter) -> bool:
+    """The list's conditions for a machine without a record; it has no labels."""
+    return (
+        machine.status is not MachineStatus.REMOVED
+        and (not wanted.statuses or str(machine.status) in wanted.statuses)
+        and wanted.name.casefold() in machine.name.casefold()
+        and not wanted.labels
+        and (not wanted.billing_mode or machine.billing_mode == wanted.billing_mode)
+        and (not wanted.region or Region(machine.cluster_id, machine.region).answers_to(wanted.region))
     )
 
 

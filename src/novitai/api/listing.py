@@ -49,7 +49,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
         offer = instance.offer
         return (
             (not self.statuses or instance.state in self.statuses)
-            and (not self.name or self.name in instance.name)
+            and (not self.name or self.name.casefold() in instance.name.casefold())
             and all(instance.spec.labels.get(key) == value for key, value in self.labels)
             and (not self.billing_mode or offer.billing_mode == self.billing_mode)
             and (not self.region or Region(offer.cluster_id, offer.region).answers_to(self.region))

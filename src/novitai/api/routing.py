@@ -6,12 +6,11 @@ routes skip FastAPI's reading: they get the request as it is and answer bytes, f
 """
 
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 import structlog
-from fastapi import APIRouter
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
@@ -109,10 +108,18 @@ class Routes:
 
 
 class GuardedRoute(APIRoute):
-    """A route under a rule. Made by `install` alone; a route of any other kind fails the test that walks them all."""
+    """A route under a rule. A route of any other kind fails the test that walks them all."""
 
-    rule: Rule
-    parts: ApiParts
+    def __init__(self, declared: Declared) -> None:
+        self.rule = declared.rule  # first: the handler made by the next line looks at it
+        super().__init__(
+            declared.path,
+            declared.endpoint,
+            methods=[declared.method],
+            operation_id=declared.endpoint.__name__,
+            strict_content_type=False,
+            **declared.options,
+        )
 
     def get_route_handler(self) -> Handler:
         inner: Handler = super().get_route_handler()
@@ -125,7 +132,7 @@ class GuardedRoute(APIRoute):
             except ClientDisconnect:
                 return Response(status_code=400)
             except Exception as failure:  # noqa: BLE001 - the one place where every failure becomes an answer
-                return refusal_answer(failure, visit, self.parts)
+                return refusal_answer(failure, visit, request.app.state.parts)
 
         return handle
 
@@ -136,7 +143,7 @@ class GuardedRoute(APIRoute):
             return await self._answer(request, inner)
         body = await self._body(request)
         return await under_receipt(
-            self.parts,
+            request.app.state.parts,
             visit,
             request,
             body,
@@ -167,20 +174,10 @@ class GuardedRoute(APIRoute):
             raise refusal_of(broken) from None
 
 
-def install(router: APIRouter, routes: Routes, parts: ApiParts) -> None:
-    """Put declared routes into the application's router."""
+def build(routes: Iterable[Routes]) -> tuple[GuardedRoute, ...]:
+    """Declared routes as FastAPI's. They hold no parts of a program, so several applications can share them."""
     references.register()
-    for one in routes.declared:
-        bound = type("BoundRoute", (GuardedRoute,), {"rule": one.rule, "parts": parts})
-        router.add_api_route(
-            one.path,
-            one.endpoint,
-            methods=[one.method],
-            route_class_override=bound,
-            operation_id=one.endpoint.__name__,
-            strict_content_type=False,
-            **one.options,
-        )
+    return tuple(GuardedRoute(declared) for one in routes for declared in one.declared)
 
 
 def authorise(visit: Visit, needed: Scope | None) -> None:
@@ -236,7 +233,7 @@ def _responses(
 
 
 def _described(path: str, query: type[BaseModel] | None, needs: Scope | None) -> dict[str, Any]:
-    extra: dict[str, Any] = {"x-scope": str(needs) if needs else None}
+    extra: dict[str, Any] = {"x-scope": str(needs) if needs else "open"}
     if needs is None:
         extra["security"] = []
     parameters = [*_in_path(path), *(described(query) if query is not None else ())]

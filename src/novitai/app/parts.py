@@ -243,9 +243,13 @@ def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:
         installation=base.installation,
         limits=groups.ceilings(base.settings),
     )
-    acting = Acting(provider=base.provider, ledger=operations.ledger, reads=operations.reads, sealer=base.sealer)
+    acting = Acting(provider=base.provider, ledger=operations.ledger, sealer=base.sealer)
     return LifecycleReconciler(
-        ledger=operations.ledger, buying=buying, acting=acting, settings=groups.lifecycle(base.settings)
+        ledger=operations.ledger,
+        reads=operations.reads,
+        buying=buying,
+        acting=acting,
+        settings=groups.lifecycle(base.settings),
     )
 
 

@@ -11,7 +11,7 @@ import time
 
 import structlog
 
-from novitai.api.health import Service, SystemHealth
+from novitai.api.health import SystemHealth
 from novitai.app import groups
 from novitai.app.parts import Foundation, Keepers, Operations, Replaced, build_keepers, build_operations, lay
 from novitai.config import Settings
@@ -92,14 +92,12 @@ class Program:
 
     def health(self) -> SystemHealth:
         """What this process knows of itself, from what was last observed."""
-        unsigned = self.keepers.deliveries.unsigned > 0
         return SystemHealth(
             started=bool(self._tasks),
             store_ok=self._store_ok,
             timer_late_seconds=self.latest_timer(),
             loop_lag_seconds=self._loop_lag,
-            webhooks=Service.DEGRADED if unsigned else Service.UP,
-            unsigned_webhooks=unsigned,
+            unsigned_webhooks=self.keepers.deliveries.unsigned > 0,
             observe=groups.observes(self.base.settings),
         )
 
@@ -115,7 +113,7 @@ class Program:
         for view in await self.base.provider.upstream():
             metrics.limiter_is(client=view.client, limit=view.limit, used=view.used, queue=view.queue_length)
             for name, breaker in view.breakers.items():
-                metrics.breaker_is(client=f"{view.client}:{name}", state=breaker.state)
+                metrics.breaker_is(client=name, state=breaker.state)
         for cache in self.base.coordination.cache_stats():
             metrics.cache_is(cache=cache.name, hits=cache.hits, misses=cache.misses)
 

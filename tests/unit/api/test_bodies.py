@@ -1,5 +1,6 @@
 """Bodies that other JSON readers let through are refused with a reason; what is left can be stored and told anywhere."""
 
+import contextlib
 import json
 
 import pytest
@@ -103,10 +104,8 @@ def test_everything_within_the_limits_is_read_as_it_was_written(value):
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_make_it_fail_otherwise(body):
     """Whatever comes, the outcome is a value or a refusal."""
-    try:
+    with contextlib.suppress(Refusal):
         read_json(body)
-    except Refusal:
-        pass
 
 
 @pytest.mark.parametrize(

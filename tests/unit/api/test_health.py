@@ -119,6 +119,12 @@ async def test_unhealthy_answers_503_while_the_process_still_lives(house: House)
     assert [answer.status_code for answer in answers] == [503, 200, 503]
 
 
+async def test_probes_may_ask_for_the_head_alone(house: House):
+    """Some load balancers do."""
+    async with house.client(None) as client:
+        assert (await client.head("/readyz")).status_code == 200
+
+
 async def test_health_asks_nobody(house: House):
     """A probe every second must not become a call to Novita every second."""
     async with house.client(None) as client:

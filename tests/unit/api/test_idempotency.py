@@ -12,6 +12,7 @@ from novitai.operations.receipts import Answer, Receipts
 from support import builders
 from support.api_house import House
 from support.asking import create_body
+from support.clock import settle
 
 KEY = {"Idempotency-Key": "order-66"}
 ID = builders.INSTANCE_ID
@@ -56,6 +57,18 @@ async def test_many_at_once_make_one_instance(house: House, admin):
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert {a.json()["error"]["code"] for a in answers if a.status_code == 409} <= {"OPERATION_IN_PROGRESS"}
     assert len(house.parts.reads.all()) == 1
+
+
+async def test_a_repeat_does_not_wait_for_the_first_one_that_holds_its_answer(house: House, admin):
+    """What was accepted is answered at once, though the first caller still waits for Novita."""
+    first = asyncio.create_task(admin.post("/api/instances", json=create_body(), headers=KEY | {"Prefer": "wait=60"}))
+    await settle()
+
+    again = await admin.post("/api/instances", json=create_body(), headers=KEY)
+
+    assert (first.done(), again.status_code) == (False, 201)
+    house.parts.shutting_down.set()
+    assert (await first).json()["instanceId"] == again.json()["instanceId"]
 
 
 async def test_a_key_is_good_again_after_a_day(house: House, admin):

@@ -196,10 +196,14 @@ async def test_the_whole_account_is_shown_side_by_side(house: House, admin):
 
     everything = (await admin.get("/api/instances/comprehensive")).json()
     managed = (await admin.get("/api/instances/comprehensive?includeNovitaOnly=false")).json()
+    named = (await admin.get("/api/instances/comprehensive?name=STRANG")).json()
+    first = (await admin.get("/api/instances/comprehensive?limit=2")).json()
 
     assert everything["sources"] == {"local": 1, "novita": 1, "merged": 1}
     assert {one["name"]: one["source"] for one in everything["instances"]}["stranger"] == "novita"
     assert managed["total"] == 2
+    assert [one["name"] for one in named["instances"]] == ["stranger"]
+    assert (len(first["instances"]), first["total"], first["nextCursor"] is None) == (2, 3, False)
     assert house.provider.calls == []
 
 

@@ -1,13 +1,21 @@
 """Where requests lead: one file per subject, each with its `ROUTES`. The order is the order of matching."""
 
+from functools import cache
+
 from novitai.api.routes import account, caches, changing, history, jobs, keys, reading, system
 from novitai.api.routes.documents import documents
 from novitai.api.routes.system import scraping
-from novitai.api.routing import Routes
+from novitai.api.routing import GuardedRoute, Routes, build
 
 
-def every(*, production: bool, metrics_public: bool) -> tuple[Routes, ...]:
+@cache
+def every(*, production: bool, metrics_public: bool) -> tuple[GuardedRoute, ...]:
     """All routes. What is open without a key depends on the settings alone."""
+    return build(declared(production=production, metrics_public=metrics_public))
+
+
+def declared(*, production: bool, metrics_public: bool) -> tuple[Routes, ...]:
+    """The same as they are declared, file by file."""
     return (
         system.OPEN,
         reading.ROUTES,

@@ -64,7 +64,7 @@ async def create_instance(request: Request, body: CreateBody, parts: Parts, visi
     require_control(parts)
     made = await parts.creation.create(body.request(), visit.context(), _created_answer)
     instance = made.instance
-    if seconds := _wait(request, visit):
+    if seconds := _wait(request, parts, visit):
         instance = await hold(parts, instance.id, created, seconds=seconds) or instance
         _raise_refusal(instance, made.instance.operation.id)
     answer = json_answer(_created(Created(instance=instance, ranked=made.ranked)), status=201)
@@ -214,6 +214,7 @@ def require_control(parts: ApiParts) -> None:
 
 def by_name(parts: ApiParts, name: str) -> str:
     """The id of the one managed instance of a name. Raises Refusal; a machine on Novita that we do not manage is pointed out."""
+    require_control(parts)
     found = parts.reads.find_name(name)
     if found is not None:
         return found.instance.id
@@ -233,6 +234,8 @@ def by_name(parts: ApiParts, name: str) -> str:
 
 
 async def _named_as_said(parts: ApiParts, reference: str, name: str | None) -> str:
+    """The id of the instance in the path. Raises Refusal, also when the body names another one."""
+    require_control(parts)
     instance = (await parts.verbs.resolve(reference)).instance
     if name is not None and name != instance.name:
         raise invalid("instanceName", f"{name!r} is not the name of the instance in the path, {instance.name!r}")
@@ -242,15 +245,13 @@ async def _named_as_said(parts: ApiParts, reference: str, name: str | None) -> s
 async def _perform(
     request: Request, parts: ApiParts, visit: Visit, instance_id: str, verb: Verb, asked: VerbRequest
 ) -> Response:
-    require_control(parts)
-
     def receipt(accepted: Accepted) -> Answer:
         body = _accepted(accepted, verb)
         return Answer(status=_status(accepted), body=body.model_dump_json(by_alias=True))
 
     accepted = await parts.verbs.perform(instance_id, verb, asked, visit.context(), receipt)
     instance = accepted.instance
-    seconds = _wait(request, visit) if accepted.under_way else 0.0
+    seconds = _wait(request, parts, visit) if accepted.under_way else 0.0
     if seconds:
         operation_id = instance.operation.id
         latest = await hold(parts, instance_id, answered(operation_id, verb), seconds=seconds)
@@ -259,8 +260,11 @@ async def _perform(
     return _applied(json_answer(_accepted(accepted, verb), status=_status(accepted)), seconds)
 
 
-def _wait(request: Request, visit: Visit) -> float:
+def _wait(request: Request, parts: ApiParts, visit: Visit) -> float:
+    """Seconds to hold the answer. The receipt is committed by now, so a repeat need not wait with us."""
     seconds = preferred_wait(request.headers)
+    if seconds and visit.draft is not None:
+        parts.receipts.end(visit.draft)
     visit.held = visit.held or seconds > 0
     return seconds
 

@@ -79,8 +79,7 @@ def render(openapi: dict[str, Any]) -> str:
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
-    scope = operation.get("x-scope")
-    needs = f"<small>needs {escape(scope)}</small>" if scope else "<small>open</small>"
+    needs = f"<small>{escape(operation['x-scope'])}</small>"
     text = escape(operation.get("description", "")).replace("\n\n", "</p><p>")
     parts = [f"<p>{text}</p>"]
     for parameter in operation.get("parameters", ()):

@@ -6,13 +6,14 @@ import msgspec
 from fastapi import Query
 from starlette.responses import Response
 
-from novitai.api.access import Parts
+from novitai.api.access import Here, Parts
 from novitai.api.paging import number, pack, unpack
 from novitai.api.parts import ApiParts
 from novitai.api.routing import Routes, json_answer
 from novitai.api.schemas import jobs as schemas
 from novitai.api.schemas.jobs import JobAnswer, JobListAnswer, JobQuery, JobStatsAnswer
 from novitai.api.schemas.verbs import unix
+from novitai.api.visits import Visit
 from novitai.domain.errors import invalid
 from novitai.domain.keys import Scope
 from novitai.domain.times import iso, iso_or_none
@@ -94,9 +95,11 @@ async def cancel_job(job_id: str, parts: Parts) -> Response:
     answer=schemas.ProviderJobsAnswer,
     others={502: "Novita failed", 503: "Novita is not asked now", 504: "Novita did not answer in time"},
 )
-async def list_provider_jobs(parts: Parts, query: Annotated[schemas.ProviderJobQuery, Query()]) -> Response:
+async def list_provider_jobs(
+    parts: Parts, visit: Here, query: Annotated[schemas.ProviderJobQuery, Query()]
+) -> Response:
     """Novita's own jobs, such as migrations; at most 30 s old. `source` says which of its APIs answered."""
-    found = await _provider_jobs(parts, _provider_query(query))
+    found = await _provider_jobs(parts, _provider_query(query), visit)
     jobs = [job for job in found.jobs if query.instance_id is None or job.instance_id == query.instance_id]
     answers = [
         schemas.ProviderJobAnswer(
@@ -115,12 +118,13 @@ async def list_provider_jobs(parts: Parts, query: Annotated[schemas.ProviderJobQ
     return json_answer(schemas.ProviderJobsAnswer(jobs=answers, total=total, source=source))
 
 
-async def _provider_jobs(parts: ApiParts, query: ProviderJobQuery) -> ProviderJobs:
+async def _provider_jobs(parts: ApiParts, query: ProviderJobQuery, visit: Visit) -> ProviderJobs:
     key = msgspec.json.encode(query).decode()
     cached = await parts.coordination.cache_get(_CACHE, key)
     if cached is not None:
         return msgspec.json.decode(cached.body, type=ProviderJobs)
-    found = await parts.provider.jobs(query, Call(share=Share.ACT, longest_wait=10.0))
+    call = Call(share=Share.ACT, longest_wait=10.0, correlation_id=visit.correlation_id)
+    found = await parts.provider.jobs(query, call)
     await parts.coordination.cache_put(_CACHE, key, msgspec.json.encode(found), ttl_seconds=_CACHE_SECONDS)
     return found
 

@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from novitai.api.access import Parts, Rendering
-from novitai.api.comprehensive import merge
+from novitai.api.comprehensive import merge, sources_of
 from novitai.api.listing import Filter, arrange
+from novitai.api.paging import slice_of
 from novitai.api.parts import ApiParts
 from novitai.api.queries import read_query
 from novitai.api.rendering import Renderer
@@ -54,7 +55,17 @@ async def list_comprehensive(
     parts: Parts, renderer: Rendering, query: Annotated[ComprehensiveQuery, Query()]
 ) -> Response:
     """Managed instances with what Novita's list says of their machines, and the machines of the account that are not managed."""
-    return json_answer(merge(parts, renderer, unmanaged=query.include_novita_only))
+    rows, performance = merge(parts, renderer, filter_of(query), unmanaged=query.include_novita_only)
+    page, cursor = slice_of(rows, "comprehensive", cursor=query.cursor, limit=query.limit)
+    return json_answer(
+        ComprehensivePage(
+            instances=list(page),
+            total=len(rows),
+            next_cursor=cursor,
+            sources=sources_of(rows),
+            performance=performance,
+        )
+    )
 
 
 @ROUTES.add(

@@ -203,11 +203,13 @@ class OneQuery(Query):
     reveal: list[Literal["credentials", "envs"]] = Field(default=[], description="Needs an admin key.")
 
 
-class ComprehensiveQuery(Query):
-    """What to merge. `syncLocalState` is taken from clients of the earlier service: records are always in step."""
+class ComprehensiveQuery(ListQuery):
+    """What to merge: the list's conditions hold for machines that are not managed, too, as far as they have what is asked for.
+
+    `source` and `syncLocalState` are taken from clients of the earlier service: records are always in step.
+    """
 
     include_novita_only: bool = Field(default=True, description="Machines of the account that are not managed, too.")
-    sync_local_state: bool | None = None
 
 
 class ComprehensiveInstanceAnswer(InstanceAnswer):
