@@ -117,8 +117,9 @@ def machine(status: MachineStatus = MachineStatus.RUNNING, **fields: Any) -> Mac
 
 
 def detailed_machine(status: MachineStatus = MachineStatus.RUNNING, **fields: Any) -> Machine:
-    """The same read singly, with SSH details."""
-    return machine(status, **(_any({"detailed": True, "connection": SSH}) | fields))
+    """The same read singly, with SSH details while it runs."""
+    reach = SSH if status is MachineStatus.RUNNING else None
+    return machine(status, **(_any({"detailed": True, "connection": reach}) | fields))
 
 
 def sighting(

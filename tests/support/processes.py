@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import pytest
@@ -219,6 +219,10 @@ def order(name: str) -> dict[str, Any]:
     }
 
 
+class Closable(Protocol):
+    def close(self) -> object: ...
+
+
 @dataclass
 class Site:
     """One installation and what it meets."""
@@ -228,6 +232,8 @@ class Site:
     simulator: Simulator
     receiver: Receiver
     processes: list[Process] = field(default_factory=list)
+    belongings: list[Closable] = field(default_factory=list)
+    """What is to be closed at the end."""
 
     @property
     def data(self) -> Path:
@@ -336,7 +342,9 @@ async def open_site(forks: Forks, folder: Path, scenario: dict[str, object] | No
     finally:
         for process in site.processes:
             await process.kill()
-            print(f"── process {process.pid}, exit code {process.code}", *process.lines[-20000:], sep="\n")
+            print(f"── process {process.pid}, exit code {process.code}", *process.lines[-300:], sep="\n")
+        for belonging in site.belongings:
+            belonging.close()
         await receiver.stop()
         await simulator.stop()
 

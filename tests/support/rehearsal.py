@@ -16,7 +16,7 @@ import msgspec
 
 from novitai.domain.change import Change
 from novitai.domain.errors import Code, NoCapacity
-from novitai.domain.events import FactType
+from novitai.domain.events import Fact, FactType
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import EndpointHealth, Instance, Verb
 from novitai.domain.lifecycle import State
@@ -90,6 +90,7 @@ class Rehearsal:
     def __post_init__(self) -> None:
         self.machines: dict[MachineId, MadeUpMachine] = {}
         self.facts: list[FactType] = []
+        self.told: list[Fact] = []
         self.calls: list[tuple[float, str]] = []
         self.bought = 0
         self._looked: dict[MachineId, float] = {}
@@ -117,6 +118,7 @@ class Rehearsal:
         if change.instance is not self.instance or change.facts:
             self.instance = change.instance
             self.facts += [fact.type for fact in change.facts]
+            self.told += change.facts
             self._due = self.now
 
     @property
@@ -199,7 +201,8 @@ class Rehearsal:
             if machine.id in present:
                 self._sight(machine)
         mine = self.instance.machine
-        if mine is not None and mine.id not in present and self.now >= mine.since + self.settle_time:
+        watched = self.instance.state not in {State.LOST, State.DELETING, State.DELETED}
+        if watched and mine is not None and mine.id not in present and self.now >= mine.since + self.settle_time:
             self._look(mine.id)
         attempt = self.instance.open_attempt
         if attempt is not None and attempt.disproved_at is None and self.now >= attempt.sent_at + self.settle_time:

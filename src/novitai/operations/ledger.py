@@ -201,7 +201,7 @@ def work_of(instance: Instance) -> tuple[str, Priority]:
         return ("monitor_instance" if accepted else "start_instance"), Priority.HIGH
     if operation.under_way and operation.verb is Verb.CREATE and instance.machine is None:
         return "create_instance", Priority.NORMAL
-    return "monitor_instance", Priority.HIGH if operation.under_way else Priority.NORMAL
+    return "monitor_instance", Priority.HIGH if operation.under_way else Priority.LOW
 
 
 def _version(committed: Committed, instance: Instance) -> int:

@@ -25,7 +25,6 @@ from novitai.domain.lifecycle import State
 from novitai.domain.machine import MachineStatus
 from novitai.domain.money import cost, dollars
 from novitai.operations.ledger import Ledger, Snapshot
-from novitai.operations.reads import ReadModel
 from novitai.policies import observed, outcomes
 from novitai.policies.backoff import requeue_delay
 from novitai.policies.observed import Sighting
@@ -47,9 +46,8 @@ ALERT_EVERY = 5
 class Acting:
     """Carries out single calls on machines."""
 
-    def __init__(self, *, provider: Provider, ledger: Ledger, reads: ReadModel, sealer: Sealer) -> None:
+    def __init__(self, *, provider: Provider, ledger: Ledger, sealer: Sealer) -> None:
         self._provider = provider
-        self._reads = reads
         self._ledger = ledger
         self._sealer = sealer
 
@@ -67,8 +65,6 @@ class Acting:
         share = Share.BULK if act.patient else Share.OBSERVE
         at = self._ledger.clock.now()
         pause = PATIENT_PAUSE_SECONDS if instance.state is State.READY else HURRIED_PAUSE_SECONDS
-        if act.patient and self._reads.backlog():
-            raise PutOff(pause, why="the room in the limiter belongs to machines that are still to be bought")
         try:
             machine = await self._provider.machine(act.machine_id, run.call(instance, share, patient=act.patient))
         except Gone:
@@ -96,7 +92,8 @@ class Acting:
 
         await self._ledger.apply(instance.id, take, wake=False)
 
-    async def _gone(self, instance: Instance, machine_id: MachineId) -> None:
+    async def _gone(self, instance: Instance, machine_id: MachineId) -> bool:
+        """Novita does not know the machine; whether that is enough to take it for gone."""
         at = self._ledger.clock.now()
 
         def take(now: Instance) -> Change:
@@ -104,7 +101,9 @@ class Acting:
                 return Change(instance=outcomes.machine_removed(now, machine_id))
             return observed.missing(now, at=at)
 
-        await self._ledger.apply(instance.id, take, wake=False)
+        snapshot = await self._ledger.apply(instance.id, take, wake=False)
+        machine = snapshot.instance.machine if snapshot is not None else None
+        return machine is None or machine.id != machine_id or machine.status is MachineStatus.REMOVED
 
     async def _delete(self, run: Run, instance: Instance, machine_id: MachineId) -> None:
         if run.claim.attempts > 1 and run.claim.attempts % ALERT_EVERY == 0:
@@ -112,8 +111,7 @@ class Acting:
         try:
             await self._provider.delete(machine_id, run.call(instance, Share.ACT))
         except Gone as failure:
-            await self._gone(instance, machine_id)
-            if instance.machine is not None and instance.machine.id == machine_id:
+            if not await self._gone(instance, machine_id):
                 raise PutOff(observed.EVIDENCE_APART_SECONDS + 1.0, why="Novita does not know the machine") from failure
             return
         except ProviderFailure as failure:

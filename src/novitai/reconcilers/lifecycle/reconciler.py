@@ -14,7 +14,7 @@ from novitai.domain.instance import Attempt, AttemptOutcome, Instance, attempt_i
 from novitai.domain.lifecycle import State
 from novitai.operations import records
 from novitai.operations.ledger import Ledger, Snapshot, work_of
-from novitai.operations.reads import machines_of
+from novitai.operations.reads import ReadModel, machines_of
 from novitai.policies.backoff import requeue_delay
 from novitai.policies.steps import Act, Action, Apply, Buy, Limits, Wait, next_step
 from novitai.ports.store import Check, Claim, Commit, Conflict, Finish, JobStatus, Put, Requeue
@@ -39,8 +39,11 @@ class LifecycleSettings:
 class LifecycleReconciler:
     """Handler of the lane `instances`."""
 
-    def __init__(self, *, ledger: Ledger, buying: Buying, acting: Acting, settings: LifecycleSettings) -> None:
+    def __init__(
+        self, *, ledger: Ledger, reads: ReadModel, buying: Buying, acting: Acting, settings: LifecycleSettings
+    ) -> None:
         self._ledger = ledger
+        self._reads = reads
         self._buying = buying
         self._acting = acting
         self._settings = settings
@@ -76,7 +79,9 @@ class LifecycleReconciler:
         instance = snapshot.instance
         run.forget_looks_but_at(machines_of(instance))
         now = self._ledger.clock.now()
-        step = next_step(instance, now=now, limits=self._settings.limits, looked_at=run.looked_at)
+        step = next_step(
+            instance, now=now, limits=self._settings.limits, looked_at=run.looked_at, crowded=self._reads.backlog() > 0
+        )
         match step:
             case Wait(until=until):
                 if await self._buying.call_has_ended(snapshot):
