@@ -37,14 +37,16 @@ class FactType(StrEnum):
 
 
 MEANING: dict[FactType, str] = {
-    FactType.CREATING: "The request was accepted and is durable; Novita has not been asked yet. While capacity is awaited, once more per round.",
+    FactType.CREATING: "The request was accepted and is durable; Novita has not been asked yet. "
+    "While capacity is awaited, once more per round.",
     FactType.CREATED: "Novita accepted the create; the machine has an id and a price.",
     FactType.STARTUP_INITIATED: "A start or restart was accepted.",
     FactType.STARTUP_PROGRESS: "One phase of a create or start was reached; once per phase.",
     FactType.RUNNING: "Novita says that the machine runs. The application may not answer yet.",
     FactType.HEALTH_CHECK_STARTED: "The application is being asked whether it answers.",
     FactType.READY: "The health checks passed: the application answers.",
-    FactType.STARTUP_FAILED: "Novita accepted a create or start, but it did not become ready in time. The machine is kept and still probed.",
+    FactType.STARTUP_FAILED: "Novita accepted a create or start, but it did not become ready in time. "
+    "A machine that runs is kept and still probed.",
     FactType.FAILED: "A create or start ended without being accepted by Novita, or a machine broke.",
     FactType.STOPPING: "A stop was accepted, or seen.",
     FactType.STOPPED: "The machine has stopped, or there is none.",

@@ -30,6 +30,16 @@ class MachineStatus(StrEnum):
         return self in {self.PENDING, self.PULLING, self.STARTING, self.RUNNING, self.RESTARTING, self.MIGRATING}
 
     @property
+    def coming_up(self) -> bool:
+        """On its way to running, and not there yet."""
+        return self in {self.PENDING, self.PULLING, self.STARTING, self.RESTARTING}
+
+    @property
+    def going_down(self) -> bool:
+        """Not up any more, or not for long."""
+        return self in {self.STOPPING, self.STOPPED, self.REMOVING, self.REMOVED}
+
+    @property
     def in_motion(self) -> bool:
         """It will change by itself soon; looking often is worth it."""
         return self in {
@@ -59,6 +69,11 @@ class SpotStatus(StrEnum):
     NOTIFIED = "notified"
     RECLAIMING = "reclaiming"
     TERMINATED = "terminated"
+
+    @property
+    def taken(self) -> bool:
+        """Novita takes the machine back, or has done so."""
+        return self in {self.NOTIFIED, self.RECLAIMING, self.TERMINATED}
 
 
 class Port(msgspec.Struct, frozen=True):

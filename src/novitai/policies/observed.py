@@ -1,9 +1,8 @@
 """What a sighting of a machine means for its instance.
 
-A sighting that the present operation explains is taken as it is. One that contradicts what we hold (a ready machine that stands still, a stopped one
-that runs) is a *surprise*: from the list alone it is not believed, since lists lag and lie; it asks for a look (a single read), and only that
-is taken. A start, stop or delete confirmed in this way without our doing is somebody's word outside of us and counts like a user's. A
-stop with a spot notice is a reclaim: what is desired does not change. Nothing here ever asks for a machine to be destroyed.
+A sighting that the present operation explains is taken as it is; a surprise asks for a look (see `readings`), and only that is taken.
+What is confirmed in this way and was not our doing is somebody's word outside of us (see `outside`). A stop with a spot notice is a
+reclaim: what is desired does not change. Nothing here ever asks for a machine to be destroyed.
 """
 
 import msgspec
@@ -11,43 +10,31 @@ import msgspec
 from novitai.domain.change import Change, fact, move, reach, with_fields, with_operation
 from novitai.domain.errors import Code
 from novitai.domain.events import Fact, FactType
-from novitai.domain.instance import (
-    Desired,
-    DesiredState,
-    Instance,
-    LastError,
-    Operation,
-    OperationStatus,
-    Phase,
-    SeenMachine,
-    Verb,
-)
+from novitai.domain.instance import DesiredState, Instance, LastError, OperationStatus, Phase, Verb
 from novitai.domain.lifecycle import Observation, State, allows
-from novitai.domain.machine import Machine, MachineStatus, PortMapping, SpotStatus
-from novitai.domain.secrets import Sealed
+from novitai.domain.machine import MachineStatus
 from novitai.domain.times import iso_or_none
-from novitai.policies import outcomes
+from novitai.policies import outcomes, outside, readings
+from novitai.policies.readings import Sighting
+
+__all__ = [
+    "EVIDENCE_APART_SECONDS",
+    "RESTART_VISIBLE_SECONDS",
+    "START_VISIBLE_SECONDS",
+    "Seen",
+    "Sighting",
+    "begun_running",
+    "missing",
+    "see",
+    "surely_stopped",
+]
 
 EVIDENCE_APART_SECONDS = 30.0
 START_VISIBLE_SECONDS = 30.0
 """How long a machine may still be shown standing after a start was sent."""
 RESTART_VISIBLE_SECONDS = 30.0
 """How long after an accepted restart a machine that was never seen restarting, and runs, counts as restarted."""
-
-_UP = {State.RUNNING, State.HEALTH_CHECKING, State.READY, State.FAILED}
-_COMING_UP = {MachineStatus.PENDING, MachineStatus.PULLING, MachineStatus.STARTING, MachineStatus.RESTARTING}
-_GOING_DOWN = {MachineStatus.STOPPED, MachineStatus.STOPPING, MachineStatus.REMOVED, MachineStatus.REMOVING}
-_SPOT_TAKEN = {SpotStatus.NOTIFIED, SpotStatus.RECLAIMING, SpotStatus.TERMINATED}
-_SPOT_FREE = {SpotStatus.NONE, SpotStatus.RUNNING}
-
-
-class Sighting(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine as read, with the time at which the reading began. `confirmed`: read singly, not from a list."""
-
-    machine: Machine
-    at: float
-    confirmed: bool
-    password: Sealed | None = None
+_TAKEN_BACK = "Novita took the spot machine back"
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,133 +52,15 @@ def see(instance: Instance, sighting: Sighting, *, now: float, operation_id: str
         return Seen(change=Change(instance=instance))
     if sighting.at < seen.since:
         return Seen(change=Change(instance=instance))  # the reading is older than what is known
-    if not sighting.confirmed and _surprising(instance, seen, machine.status):
-        return Seen(change=Change(instance=_not_missing(instance, seen, at=sighting.at)), look=True)
-    noted = _note(instance, seen, sighting, now=now)
-    told = _spot_notice(instance, noted, at=now)
-    look = _withdraws_notice(seen, sighting)
+    if not sighting.confirmed and readings.surprising(instance, seen, machine.status):
+        return Seen(change=Change(instance=readings.not_missing(instance, seen, at=sighting.at)), look=True)
+    noted = readings.note(instance, seen, sighting, now=now)
+    told = readings.spot_notice(instance, noted, at=now)
+    look = readings.withdraws_notice(seen, sighting)
     if machine.status is MachineStatus.UNKNOWN:
         return Seen(change=told, look=look)
     moved = _move(told.instance, before=seen.status, now=now, operation_id=operation_id)
     return Seen(change=told.then(moved), look=look)
-
-
-def _surprising(instance: Instance, seen: SeenMachine, status: MachineStatus) -> bool:
-    """Whether neither what is known nor the present operation explains this status."""
-    if status in {MachineStatus.UNKNOWN, MachineStatus.MIGRATING}:
-        return False
-    if status is seen.status and instance.state is not State.LOST:
-        return False
-    match instance.state:
-        case State.STARTING if instance.operation.accepted_at is None:
-            return True  # nothing was started yet, as far as we know
-        case State.CREATING | State.STARTING | State.MIGRATING:
-            return status in _GOING_DOWN
-        case State.STOPPING:
-            if status is MachineStatus.STOPPED:
-                return instance.operation.accepted_at is None
-            return status is MachineStatus.REMOVED or (seen.status is MachineStatus.STOPPING and status.going)
-        case State.DELETING:
-            return status is MachineStatus.REMOVED
-        case _:
-            return status is not MachineStatus.RUNNING or instance.state is State.STOPPED
-
-
-def _not_missing(instance: Instance, seen: SeenMachine, *, at: float) -> Instance:
-    """What stands in a list is not missing, whatever else is to be thought of it."""
-    missing = _still_missing(seen, at=at)
-    if missing == seen.missing:
-        return instance
-    return with_fields(instance, machine=msgspec.structs.replace(seen, missing=missing))
-
-
-def _still_missing(seen: SeenMachine, *, at: float) -> tuple[float, ...]:
-    """The evidence of absence that a reading begun at `at` leaves standing: only what is newer."""
-    return tuple(evidence for evidence in seen.missing if evidence > at)
-
-
-def _withdraws_notice(seen: SeenMachine, sighting: Sighting) -> bool:
-    """A list that lags may not know of a spot notice yet; only a single read can take one back."""
-    return not sighting.confirmed and seen.spot_status in _SPOT_TAKEN and sighting.machine.spot_status in _SPOT_FREE
-
-
-def _note(instance: Instance, seen: SeenMachine, sighting: Sighting, *, now: float) -> Instance:
-    """The instance with the machine's fields as read; the same object when nothing differs."""
-    machine = sighting.machine
-    keeps = _withdraws_notice(seen, sighting)
-    fields: dict[str, object] = {
-        "name": machine.name or seen.name,
-        "provider_status": machine.provider_status,
-        "error": machine.error,
-        "cluster_id": machine.cluster_id or seen.cluster_id,
-        "region": machine.region or seen.region,
-        "product_id": machine.product_id or seen.product_id,
-        "product_name": machine.product_name or seen.product_name,
-        "billing_mode": machine.billing_mode or seen.billing_mode,
-        "ports": _ports(seen, machine),
-        "spot_status": seen.spot_status if keeps else machine.spot_status,
-        "reclaim_at": seen.reclaim_at if keeps else machine.reclaim_at,
-        "missing": _still_missing(seen, at=sighting.at),
-    }
-    if not _same_run(seen, machine):
-        fields["connection"] = None
-    if machine.detailed and machine.connection is not None and machine.connection.has_ssh:
-        fields["connection"] = machine.connection
-        fields["password"] = sighting.password if machine.password else seen.password
-    if machine.status is not seen.status and machine.status is not MachineStatus.UNKNOWN:
-        fields |= {"status": machine.status, "since": now, **_pulling(seen, machine.status, now=now)}
-    noted = msgspec.structs.replace(seen, **fields)
-    if _without_box(noted) == _without_box(seen):
-        return instance
-    return with_fields(instance, machine=noted)
-
-
-def _same_run(seen: SeenMachine, machine: Machine) -> bool:
-    """Whether addresses that were read earlier still hold: after a stop or a move the machine may be elsewhere."""
-    return machine.status in {MachineStatus.UNKNOWN, seen.status}
-
-
-def _ports(seen: SeenMachine, machine: Machine) -> tuple[PortMapping, ...]:
-    """As read; lists may leave endpoints out, so those of the present run are kept until others are told."""
-    if any(port.endpoint for port in machine.ports):
-        return machine.ports
-    if _same_run(seen, machine):
-        return seen.ports or machine.ports
-    return machine.ports or tuple(PortMapping(port=port.port, type=port.type, endpoint="") for port in seen.ports)
-
-
-def _without_box(seen: SeenMachine) -> SeenMachine:
-    """A password sealed twice differs each time; it counts as changed only when there was none."""
-    return msgspec.structs.replace(seen, password=None if seen.password is None else Sealed("set"))
-
-
-def _pulling(seen: SeenMachine, status: MachineStatus, *, now: float) -> dict[str, float | None]:
-    if status is MachineStatus.PULLING:
-        return {"pulling_since": now}
-    if seen.pulling_since is not None:
-        return {"pulling_since": None, "pulled_seconds": seen.pulled_seconds + now - seen.pulling_since}
-    return {}
-
-
-def _spot_notice(before: Instance, noted: Instance, *, at: float) -> Change:
-    old, new = before.machine, noted.machine
-    if (
-        old is None
-        or new is None
-        or new.spot_status is not SpotStatus.NOTIFIED
-        or old.spot_status in {SpotStatus.NOTIFIED, SpotStatus.RECLAIMING}
-    ):
-        return Change(instance=noted)
-    told = fact(
-        FactType.SPOT_NOTICE,
-        noted,
-        before=before,
-        at=at,
-        actor="novita",
-        reason="Novita announced that it takes the spot machine back",
-        data={"reclaimAt": iso_or_none(new.reclaim_at)},
-    )
-    return Change(instance=noted, facts=(told,))
 
 
 def _move(instance: Instance, *, before: MachineStatus, now: float, operation_id: str) -> Change:
@@ -224,35 +93,13 @@ def _running(instance: Instance, *, before: MachineStatus, now: float, operation
             return Change(instance=instance)
         case State.FAILED if instance.running_at is not None or instance.wants is not DesiredState.RUNNING:
             return Change(instance=instance)
-    return begun_running(_why_it_runs(instance, before=before, now=now, operation_id=operation_id), at=now)
+    return begun_running(outside.why_it_runs(instance, before=before, now=now, operation_id=operation_id), at=now)
 
 
 def _ours(instance: Instance) -> bool:
     """Whether something that was asked of us is still under way."""
     operation = instance.operation
     return operation.under_way and (operation.verb is Verb.STOP or operation.accepted_at is None)
-
-
-def _why_it_runs(instance: Instance, *, before: MachineStatus, now: float, operation_id: str) -> Instance:
-    """The instance with the operation that explains that its machine runs, or comes up."""
-    if instance.operation.under_way:
-        return instance
-    if instance.state is State.LOST and instance.wants is DesiredState.STOPPED and before.going:
-        word = instance.desired
-        reason = "seen again after it was lost; it is to be stopped"
-        return _new_run(instance, now=now, operation_id=operation_id, by=word.by, reason=reason, verb=Verb.STOP)
-    if instance.wants is DesiredState.STOPPED:
-        return _outside(instance, Verb.START, now=now, operation_id=operation_id)
-    match instance.state:
-        case State.MIGRATING:
-            reason = "moved by Novita"
-        case State.LOST:
-            reason = "seen again after it was lost"
-        case State.FAILED:
-            return instance  # a late success of the start that was given up
-        case _:
-            return _outside(instance, Verb.START, now=now, operation_id=operation_id)
-    return _new_run(instance, now=now, operation_id=operation_id, by="novita", reason=reason)
 
 
 def begun_running(instance: Instance, *, at: float) -> Change:
@@ -295,8 +142,8 @@ def _standing(instance: Instance, *, before: MachineStatus, now: float) -> Chang
         return _exited_in_startup(instance, now=now)
     if state is State.MIGRATING:
         return _stopped(instance, now=now, reason="the machine stopped after its move")
-    outside = _word_from_outside(instance, DesiredState.STOPPED, now=now)
-    return _stopped(outside, now=now, reason=outside.desired.reason)
+    said = outside.word_from_outside(instance, DesiredState.STOPPED, now=now)
+    return _stopped(said, now=now, reason=said.desired.reason)
 
 
 def surely_stopped(instance: Instance, *, now: float) -> bool:
@@ -319,8 +166,8 @@ def _began_after_start(instance: Instance) -> bool:
 
 def _exited_in_startup(instance: Instance, *, now: float) -> Change:
     failed = _start_in_vain(instance, now=now, why="the machine stopped before it was ready")
-    outside = _word_from_outside(failed.instance, DesiredState.STOPPED, now=now)
-    return failed.then(_stopped(outside, now=now, reason="the machine stopped before it was ready"))
+    said = outside.word_from_outside(failed.instance, DesiredState.STOPPED, now=now)
+    return failed.then(_stopped(said, now=now, reason="the machine stopped before it was ready"))
 
 
 def _start_in_vain(instance: Instance, *, now: float, why: str) -> Change:
@@ -334,10 +181,7 @@ def _start_in_vain(instance: Instance, *, now: float, why: str) -> Change:
 
 def _reclaimed(instance: Instance) -> bool:
     machine = instance.machine
-    return machine is not None and instance.wants is DesiredState.RUNNING and machine.spot_status in _SPOT_TAKEN
-
-
-_TAKEN_BACK = "Novita took the spot machine back"
+    return machine is not None and instance.wants is DesiredState.RUNNING and machine.spot_status.taken
 
 
 def _taken_back(instance: Instance, *, now: float) -> Change:
@@ -371,7 +215,7 @@ def _stopping(instance: Instance, *, now: float) -> Change:
         before = _start_in_vain(instance, now=now, why=_TAKEN_BACK)
         asked = before.instance
     elif not (instance.operation.verb is Verb.STOP and instance.operation.under_way):
-        asked = _word_from_outside(instance, DesiredState.STOPPED, now=now)
+        asked = outside.word_from_outside(instance, DesiredState.STOPPED, now=now)
     moved = move(asked, Observation.STOP_SEEN, at=now)
     told = fact(FactType.STOPPING, moved, before=instance, at=now, actor=moved.desired.by, reason=moved.desired.reason)
     return before.then(Change(instance=moved, facts=(told,)))
@@ -383,9 +227,9 @@ def _starting(instance: Instance, *, before: MachineStatus, now: float, operatio
         return Change(instance=instance)
     if state is State.STOPPING and _ours(instance):
         return Change(instance=instance)
-    if state is State.FAILED and (before in _COMING_UP or instance.wants is DesiredState.STOPPED):
+    if state is State.FAILED and (before.coming_up or instance.wants is DesiredState.STOPPED):
         return Change(instance=instance)  # the start that was given up goes on, or never mattered
-    asked = _why_it_comes_up(instance, before=before, now=now, operation_id=operation_id)
+    asked = outside.why_it_comes_up(instance, before=before, now=now, operation_id=operation_id)
     moved = with_fields(move(asked, Observation.START_SEEN, at=now), health=None, running_at=None)
     told = fact(
         FactType.STARTUP_INITIATED,
@@ -396,15 +240,6 @@ def _starting(instance: Instance, *, before: MachineStatus, now: float, operatio
         reason=moved.operation.reason,
     )
     return Change(instance=moved, facts=(told,)).then(reach(moved, Phase.INSTANCE_STARTING, at=now))
-
-
-def _why_it_comes_up(instance: Instance, *, before: MachineStatus, now: float, operation_id: str) -> Instance:
-    """As `_why_it_runs`; a machine that was up is restarted by somebody, and a start that is under way begins again."""
-    if instance.operation.under_way:
-        return with_operation(instance, sent_at=now, accepted_at=now)
-    if instance.state in _UP:
-        return _outside(instance, Verb.RESTART, now=now, operation_id=operation_id)
-    return _why_it_runs(instance, before=before, now=now, operation_id=operation_id)
 
 
 def _removed(instance: Instance, *, now: float) -> Change:
@@ -423,44 +258,6 @@ def _migrating(instance: Instance, *, now: float) -> Change:
         FactType.MIGRATING, moved, before=instance, at=now, actor="novita", reason="Novita is moving the machine"
     )
     return Change(instance=moved, facts=(told,))
-
-
-def _outside(instance: Instance, verb: Verb, *, now: float, operation_id: str) -> Instance:
-    said = _word_from_outside(instance, DesiredState.RUNNING, now=now)
-    reason = f"{verb} seen outside of Novitai"
-    return _new_run(said, now=now, operation_id=operation_id, by="outside", reason=reason, verb=verb)
-
-
-def _new_run(
-    instance: Instance, *, now: float, operation_id: str, by: str, reason: str, verb: Verb = Verb.START
-) -> Instance:
-    """The instance with an operation for what goes on without having been asked of us; a stop has still to be sent."""
-    begun = None if verb is Verb.STOP else now
-    operation = Operation(
-        id=operation_id,
-        verb=verb,
-        by=by,
-        reason=reason,
-        requested_at=now,
-        correlation_id=operation_id,
-        sent_at=begun,
-        accepted_at=begun,
-        phases=() if verb is Verb.STOP else ((Phase.START_REQUESTED, now),),
-    )
-    machine = instance.machine
-    if machine is not None:
-        machine = msgspec.structs.replace(machine, pulled_seconds=0.0)
-    return with_fields(instance, operation=operation, machine=machine, last_error=None)
-
-
-def _word_from_outside(instance: Instance, state: DesiredState, *, now: float) -> Instance:
-    if instance.wants is state:
-        return instance
-    reason = f"seen {state} without our doing"
-    said = with_fields(instance, desired=Desired(state=state, by="outside", reason=reason, at=now))
-    if said.operation.under_way:
-        said = with_operation(said, status=OperationStatus.SUPERSEDED, completed_at=now)
-    return said
 
 
 def missing(instance: Instance, *, at: float) -> Change:

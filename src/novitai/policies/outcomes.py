@@ -44,7 +44,8 @@ def create_accepted(
 ) -> Change:
     """Novita made the machine of this attempt (its answer, or found by the marker).
 
-    It becomes the instance's machine, unless there is one already, or another attempt is open, or none is wanted any more: then it is a stray.
+    It becomes the instance's machine, unless there is one already, or another attempt is open, or none is wanted any more: then it is
+    a stray.
     """
     if instance.machine is not None and instance.machine.id == machine_id:
         return Change(instance=_closed(instance, number))
@@ -108,7 +109,7 @@ def create_refused(
     return with_fields(closed, refusals=(*closed.refusals, refusal))
 
 
-def create_not_made(instance: Instance, *, number: int, at: float) -> Instance:
+def create_not_made(instance: Instance, *, number: int, at: float) -> Instance:  # noqa: ARG001 - answers all come with their time
     """The search for an unclear attempt's machine ended without one."""
     cleared = _closed(instance, number)
     if cleared is instance or not cleared.operation.under_way:

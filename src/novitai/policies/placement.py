@@ -1,10 +1,14 @@
 """Which offer fits, in which order to try, at what price: a pure ranking with stated ties and a reason for every place.
 
-Order among fitting offers: price per hour of the whole instance; then the preferred region; then more memory per GPU, more CPU per GPU; then
-product id, cluster id and billing mode, so that equal inputs always give equal answers. With `region-first` the preferred region leads and
-price follows. Offers that do not fit come after, each with the first rule that it breaks.
+Order among fitting offers: price per hour of the whole instance; then the preferred region; then more memory per GPU, more CPU per GPU;
+then product id, cluster id and billing mode, so that equal inputs always give equal answers. With `region-first` the preferred region
+leads and price follows. Offers that do not fit come after, each with the first rule that it breaks.
+
+A product is named when its name holds every word of the request, in any order: `4090 24GB`, `rtx4090` and `RTX 4090 24 GB` mean the same,
+`L4` does not mean `L40S`, and `A100` does not mean `A1000`.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 
 from novitai.domain.machine import BillingMode
@@ -69,9 +73,15 @@ def known_product(catalogue: Catalogue, requirement: Requirement) -> bool:
 def _named(product: Product, requirement: Requirement) -> bool:
     if requirement.product_id is not None:
         return product.id == requirement.product_id
-    wanted = (requirement.product_name or "").lower().split()
-    have = product.name.lower()
-    return all(word in have for word in wanted)
+    if requirement.product_name is None:
+        return True
+    wanted = _words(requirement.product_name)
+    return bool(wanted) and wanted <= _words(product.name)
+
+
+def _words(name: str) -> frozenset[str]:
+    """Runs of letters and runs of digits, so that blanks between a number and its unit do not matter."""
+    return frozenset(re.findall(r"\d+|[^\W\d_]+", name.lower()))
 
 
 def _offers(product: Product, regions: Iterable[Region], gpu_num: int) -> Iterable[Offer]:

@@ -48,14 +48,14 @@ _UP = {State.STARTING, State.RUNNING, State.HEALTH_CHECKING, State.READY}
 
 
 def ask(instance: Instance, wish: Wish) -> Change | Same:
-    """Judge a wish. Raises Refusal (INVALID_STATE, INSTANCE_NOT_STARTABLE, INSTANCE_NOT_FOUND)."""
+    """Judge a wish. Raises Refusal (INVALID_STATE, INSTANCE_NOT_STARTABLE)."""
     if instance.state is State.DELETED:
         if wish.verb is Verb.DELETE:
             return Same(instance=instance, under_way=False)
         raise Refusal(Code.INVALID_STATE, f"instance {instance.id} is deleted; create a new one")
     if wish.verb is Verb.DELETE:
         return _delete(instance, wish)
-    if instance.wants is DesiredState.DELETED:
+    if instance.state is State.DELETING or instance.wants is DesiredState.DELETED:
         raise Refusal(Code.INVALID_STATE, f"instance {instance.id} is being deleted")
     if wish.verb is Verb.STOP:
         return _stop(instance, wish)
