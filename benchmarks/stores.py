@@ -1,4 +1,3 @@
-# ruff: noqa: INP001, T201 - a program by itself, which prints a table
 """How fast the store is: `python benchmarks/stores.py [folder]` prints a table for a file in that folder and for memory.
 
 The commit is shaped like the acceptance of a create: one check, four records (one of them fed and in three lists), two log entries, two
