@@ -8,6 +8,7 @@ import msgspec
 from novitai_client._calls import Call
 from novitai_client._retries import retry_after_seconds
 from novitai_client.errors import NovitaiError, Problem, ServerAway, UnexpectedAnswer, api_error
+from novitai_client.models import Shape
 
 T = TypeVar("T")
 
@@ -21,6 +22,12 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class Paged(Shape, frozen=True, kw_only=True):
+    """A page of a list; `next_cursor` asks for the next one, None on the last."""
+
+    next_cursor: str | None = None
 
 
 class _ErrorBody(msgspec.Struct):

@@ -361,6 +361,9 @@ class Key(Shape, frozen=True, kw_only=True):
 
 
 class CreatedKey(Key, frozen=True, kw_only=True):
-    """A new key; `key` is its text, shown this one time."""
+    """A new key; `key` is its text, shown this one time.
 
-    key: str
+    None when the first answer was lost on its way: the server keeps no copy. Revoke the key by its `id` and make another.
+    """
+
+    key: str | None = None

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 
 from novitai.api.problems import Malformed
+from novitai.api.validation import field_path
 from novitai.domain.errors import Code, Refusal, invalid
 
 MOST_BYTES = 1024 * 1024
@@ -54,7 +55,7 @@ def read_json(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         message = f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         raise Malformed(message) from None
-    _check_texts(value, "")
+    _check_texts(value)
     return value
 
 
@@ -78,19 +79,20 @@ def _check_depth(text: str) -> None:
             depth -= 1
 
 
-def _check_texts(value: Any, path: str) -> None:
+def _check_texts(value: Any, *path: str | int) -> None:
+    """`path` is put together only when something is wrong: names can be long and values many."""
     if isinstance(value, str):
         if "\0" in value:
-            raise invalid(path or "body", "holds a NUL character")
+            raise invalid(field_path(("body", *path)), "holds a NUL character")
         if _HALVES.search(value):
-            raise invalid(path or "body", "holds half of a character (a lone surrogate)")
+            raise invalid(field_path(("body", *path)), "holds half of a character (a lone surrogate)")
     elif isinstance(value, dict):
         for name, held in value.items():
-            _check_texts(name, path)
-            _check_texts(held, f"{path}.{name}" if path else name)
+            _check_texts(name, *path)
+            _check_texts(held, *path, name)
     elif isinstance(value, list):
         for index, held in enumerate(value):
-            _check_texts(held, f"{path}[{index}]")
+            _check_texts(held, *path, index)
 
 
 def _integer(digits: str) -> int:
@@ -111,11 +113,11 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    held = dict(pairs)
-    if len(held) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise invalid(_printable(twice), "is given twice")
+    held: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in held:
+            raise invalid(_printable(name), "is given twice")
+        held[name] = value
     return held
 
 

@@ -28,6 +28,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
+LAST_ON_THIS_CONNECTION = (b"connection", b"close")
+
+
 class Front:
     """See the module's text. `public`: paths that need no key."""
 
@@ -56,6 +59,8 @@ class Front:
         visit = begin(scope, headers, self._parts.ids)
         visit.headers += self._always
         visit.headers += origin_headers(headers.get(b"origin"), self._origins)
+        if self._parts.shutting_down.is_set():
+            visit.headers.append(LAST_ON_THIS_CONNECTION)
         with about(request_id=visit.request_id, correlation_id=visit.correlation_id):
             try:
                 await self._serve(scope, receive, _noting(visit, send), visit, headers)

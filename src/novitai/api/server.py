@@ -19,6 +19,10 @@ from novitai.api.front import App
 
 log = structlog.get_logger("novitai.api")
 
+FAREWELL_SECONDS = 0.25
+"""So long the door stays open while every answer says that it is the last on its connection: whoever keeps connections hears
+it there instead of losing a request on one that is closed.
+"""
 GRACE_SECONDS = 5
 LARGEST_HEAD = 64 * 1024
 """Bytes of request line and headers together; more is answered 431."""
@@ -134,6 +138,7 @@ class Server:
         self._shutting_down.set()
         if self._uvicorn is None or self._serving is None:
             return
+        await asyncio.wait({self._serving}, timeout=FAREWELL_SECONDS)
         self._uvicorn.should_exit = True
         await asyncio.wait({self._serving})
 

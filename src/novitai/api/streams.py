@@ -57,7 +57,9 @@ class Hub:
     async def join(self) -> tuple[Listener, int]:
         """A new listener, and the position after which it is given everything."""
         if not self._listeners:
-            self._position = await self.history.end()
+            end = await self.history.end()
+            if not self._listeners:  # another one may have joined meanwhile, and has been promised all since then
+                self._position = end
         listener = Listener()
         self._listeners.add(listener)
         if self._following is None:

@@ -10,6 +10,10 @@ from novitai.domain.errors import Code, FieldProblem, Refusal
 NOT_YET = frozenset({"autoStop", "migration", "ttl", "schedule", "budget"})
 """Fields that are named by the contract and not offered by this version: refused, so that nobody relies on them unawares."""
 
+MOST_PROBLEMS = 100
+"""More mistakes than that are not told one by one: an answer must not be many times as large as its request."""
+LONGEST_PATH = 500
+
 _PLACES = {"body", "query", "path", "header"}
 
 
@@ -25,7 +29,9 @@ def problems_of(errors: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
     found: dict[str, FieldProblem] = {}
     for error in errors:
         path = field_path(error["loc"])
-        found.setdefault(path, FieldProblem(path, _sentence(error, path)))
+        found.setdefault(path[:LONGEST_PATH], FieldProblem(path[:LONGEST_PATH], _sentence(error, path)))
+        if len(found) == MOST_PROBLEMS:
+            break
     return list(found.values())
 
 

@@ -5,6 +5,7 @@ What is kept holds no password: credentials are known here by id, name and user 
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from novitai.ports.provider import Call, Provider
 
 TEMPLATES, AUTHS, STORAGES = "templates", "registry-auths", "network-storages"
 _TTL_SECONDS = {TEMPLATES: 600.0, AUTHS: 60.0, STORAGES: 60.0}
+_TEMPLATE_ID = re.compile(r"[A-Za-z0-9_-]{1,100}")
 T = TypeVar("T")
 
 
@@ -32,6 +34,8 @@ class Account:
 
     async def template(self, template_id: str) -> Template:
         """One template. Raises Refusal TEMPLATE_NOT_FOUND, or what Novita's trouble means for a waiting caller."""
+        if not _TEMPLATE_ID.fullmatch(template_id):  # nor may it be the key under which the whole list is kept
+            raise _no_template(template_id)
         try:
             return await self._through(
                 TEMPLATES,
@@ -41,8 +45,7 @@ class Account:
                 "the template",
             )
         except Gone:
-            message = f"there is no template {template_id!r} in the account"
-            raise Refusal(Code.TEMPLATE_NOT_FOUND, message) from None
+            raise _no_template(template_id) from None
 
     async def templates(self) -> tuple[Template, ...]:
         """The account's private templates."""
@@ -101,3 +104,7 @@ class Account:
         self._reading.pop(what, None)
         if not task.cancelled():
             task.exception()  # whoever waits has it; nobody waiting is no reason to complain
+
+
+def _no_template(template_id: str) -> Refusal:
+    return Refusal(Code.TEMPLATE_NOT_FOUND, f"there is no template {template_id[:100]!r} in the account")

@@ -266,9 +266,7 @@ def _choose(ranked: Sequence[Ranked], requirement: Requirement, catalogue: Catal
     if ranked and ranked[0].fits:
         return ranked[0].offer
     wanted = requirement.product_id or requirement.product_name
-    if not placement.known_product(catalogue, requirement):
-        names = ", ".join(sorted({product.name for product in catalogue.products}))
-        raise Refusal(Code.PRODUCT_NOT_FOUND, f"Novita offers no product {wanted!r}; it has: {names}")
+    require_product(catalogue, requirement)
     objections = {place.objection for place in ranked}
     passing = [place for place in ranked if place.objection is not None and place.objection.passes]
     if passing and waits:
@@ -288,6 +286,15 @@ def _choose(ranked: Sequence[Ranked], requirement: Requirement, catalogue: Catal
             "rootfsSize", f"{requirement.rootfs_gb} GB fits no offer of {wanted!r}: it {'; it '.join(reasons)}"
         )
     raise Refusal(Code.NO_CAPACITY, f"no offer of {wanted!r} fits this request", details=details)
+
+
+def require_product(catalogue: Catalogue, requirement: Requirement) -> None:
+    """Raises Refusal PRODUCT_NOT_FOUND, with what there is, unless Novita has the named product at all."""
+    if placement.known_product(catalogue, requirement):
+        return
+    wanted = requirement.product_id or requirement.product_name
+    names = ", ".join(sorted({product.name for product in catalogue.products}))
+    raise Refusal(Code.PRODUCT_NOT_FOUND, f"Novita offers no product {wanted!r}; it has: {names}")
 
 
 def _loser(place: Ranked) -> dict[str, object]:

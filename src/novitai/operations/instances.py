@@ -40,8 +40,9 @@ class Verbs:
         operation_id = self._ledger.ids.new("op")
         for _ in range(TRIES):
             snapshot = await self.load(instance_id)
+            _check_port(snapshot.instance, request)
             wish = self._wish(verb, request, context, operation_id)
-            decided = ask(snapshot.instance, wish)
+            decided = _told_of(ask(snapshot.instance, wish), wish)
             accepted = _accepted(decided)
             try:
                 with self._room(snapshot.instance, accepted.instance, context):
@@ -104,7 +105,9 @@ class Verbs:
         if context.draft is not None:
             puts = (context.draft.put(answer(accepted), now=now),)
         if isinstance(decided, Same):
-            if puts:
+            if decided.instance != snapshot.instance:
+                await self._ledger.commit(snapshot.version, Change(instance=decided.instance), puts=puts)
+            elif puts:
                 await self._ledger.store.commit(Commit(puts=puts))
             return accepted
         wakes = (self._ledger.wake(decided.instance),)
@@ -139,6 +142,24 @@ def _accepted(decided: Change | Same) -> Accepted:
     if isinstance(decided, Same):
         return Accepted(instance=decided.instance, changed=False, under_way=decided.under_way)
     return Accepted(instance=decided.instance, changed=True, under_way=True)
+
+
+def _told_of(decided: Change | Same, wish: Wish) -> Change | Same:
+    """Whoever asks for what is so already, and says where to tell, is told of all that follows (api.md 7.3)."""
+    if not isinstance(decided, Same) or wish.webhook is None or not decided.instance.state.live:
+        return decided
+    spec = msgspec.structs.replace(decided.instance.spec, webhook=wish.webhook)
+    return msgspec.structs.replace(decided, instance=msgspec.structs.replace(decided.instance, spec=spec))
+
+
+def _check_port(instance: Instance, request: VerbRequest) -> None:
+    """Raises Refusal when the check names a port that the instance does not have: it could never pass."""
+    wanted = request.health_check.port if request.health_check is not None else None
+    served = instance.machine.ports if instance.machine is not None else ()
+    ports = {port.port for port in instance.spec.ports} | {port.port for port in served}
+    if wanted is not None and wanted not in ports:
+        have = ", ".join(map(str, sorted(ports))) or "none"
+        raise invalid("healthCheck.port", f"{wanted} is not among the ports of the instance ({have})")
 
 
 def not_found(reference: str) -> Refusal:

@@ -66,6 +66,10 @@ class Receipts:
         scope = hashlib.sha256(f"{owner}\n{method}\n{path}\n{key}".encode()).hexdigest()
         body_hash = hashlib.sha256(body).hexdigest()
         if scope in self._deciding:
+            # It may be stored already: whoever decided waits for Novita, or somebody else is only reading the stored answer.
+            kept = await self._find(scope, body_hash)
+            if kept is not None:
+                return kept
             raise Refusal(
                 Code.OPERATION_IN_PROGRESS,
                 "a request with this Idempotency-Key is still being decided",

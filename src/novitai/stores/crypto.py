@@ -70,7 +70,8 @@ def load_or_make_key(data_dir: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     """Durable before its first use, and whole or absent: a key half written would lock away what it sealed."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.new")
+    # Not by the process id, which is the same at each start of a container: what a start cut short left must not block the next.
+    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
     file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(file, "wb") as opened:
         opened.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO, cast
 
@@ -20,6 +21,8 @@ from novitai.telemetry.redaction import Redactor
 FIRST = ("time", "level", "event", "requestId", "correlationId", "instanceId", "client")
 
 LARGEST_BODY = 10 * 1024
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and the line breaks of traces
+
 READABLE = ("application/json", "application/x-www-form-urlencoded", "application/problem+json", "text/")
 
 
@@ -63,6 +66,7 @@ def configure(*, level: str, as_json: bool, redactor: Redactor, stream: TextIO) 
         structlog.processors.format_exc_info,
         redactor,
         _in_order,
+        *(() if as_json else (_printable,)),
     ]
     structlog.configure(
         processors=[*shared, render],
@@ -113,6 +117,15 @@ def _take_over_standard_library(shared: list[Processor], render: Processor, *, n
         logging.getLogger(name).propagate = True
     for name in ("uvicorn.access", "aiohttp.access"):  # requests are logged once, by us, with their ids
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Texts of one line without control characters: what a stranger sends must not steer the terminal that shows the log."""
+    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _escaped(text: str) -> str:
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _in_order(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

@@ -2,20 +2,21 @@
 
 from collections.abc import Sequence
 
+from novitai_client._answers import Paged
 from novitai_client._async.connection import Connection
 from novitai_client._calls import path
-from novitai_client.models import OfferList, Region, RegistryAuth, Shape, Template
+from novitai_client.models import OfferList, Region, RegistryAuth, Template
 
 
-class _Templates(Shape, frozen=True, kw_only=True):
+class _Templates(Paged, frozen=True, kw_only=True):
     templates: tuple[Template, ...]
 
 
-class _Regions(Shape, frozen=True, kw_only=True):
+class _Regions(Paged, frozen=True, kw_only=True):
     regions: tuple[Region, ...]
 
 
-class _RegistryAuths(Shape, frozen=True, kw_only=True):
+class _RegistryAuths(Paged, frozen=True, kw_only=True):
     registry_auths: tuple[RegistryAuth, ...]
 
 
@@ -49,7 +50,8 @@ class AccountCalls(Connection):
 
     async def templates(self) -> tuple[Template, ...]:
         """The templates of the account."""
-        return (await self._get(_Templates, path("templates"))).templates
+        pages = self._pages(_Templates, path("templates"))
+        return tuple([one async for page in pages for one in page.templates])
 
     async def template(self, template_id: str | int) -> Template:
         """One template. Raises NotFound."""
@@ -57,8 +59,10 @@ class AccountCalls(Connection):
 
     async def regions(self) -> tuple[Region, ...]:
         """The regions in which machines can be had."""
-        return (await self._get(_Regions, path("regions"))).regions
+        pages = self._pages(_Regions, path("regions"))
+        return tuple([one async for page in pages for one in page.regions])
 
     async def registry_auths(self) -> tuple[RegistryAuth, ...]:
         """The account's registry credentials, by id; never a password."""
-        return (await self._get(_RegistryAuths, path("registry-auths"))).registry_auths
+        pages = self._pages(_RegistryAuths, path("registry-auths"))
+        return tuple([one async for page in pages for one in page.registry_auths])

@@ -5,7 +5,7 @@ Everything that is decided here is decided by pure modules beside this package; 
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from random import SystemRandom
 from time import monotonic
 from types import TracebackType
@@ -14,13 +14,14 @@ from uuid import uuid4
 
 import httpx2
 
-from novitai_client._answers import Answer, failure, read
+from novitai_client._answers import Answer, Paged, failure, read
 from novitai_client._calls import Call, params
 from novitai_client._retries import Retries, repeatable
 from novitai_client._settings import target
 from novitai_client.errors import ServerAway
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Paged)
 
 
 class Connection:
@@ -71,6 +72,16 @@ class Connection:
     ) -> T:
         call = Call(method="GET", path=path, params=params(query or {}), hold=hold, accepted=accepted)
         return read(await self._send(call), shape)
+
+    async def _pages(self, shape: type[P], path: str) -> AsyncIterator[P]:
+        """Every page of a list."""
+        cursor = None
+        while True:
+            page = await self._get(shape, path, {"cursor": cursor})
+            yield page
+            cursor = page.next_cursor
+            if not cursor:
+                return
 
     async def _change(
         self,

@@ -4,12 +4,13 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
+from novitai_client._answers import Paged
 from novitai_client._async.connection import Connection
 from novitai_client._calls import given, moment, path
-from novitai_client.models import CreatedKey, Health, Job, JobPage, Key, KeyLimits, Shape
+from novitai_client.models import CreatedKey, Health, Job, JobPage, Key, KeyLimits
 
 
-class _Keys(Shape, frozen=True, kw_only=True):
+class _Keys(Paged, frozen=True, kw_only=True):
     keys: tuple[Key, ...]
 
 
@@ -87,7 +88,8 @@ class ServiceCalls(Connection):
 
     async def keys(self) -> tuple[Key, ...]:
         """The server's API keys, without their texts. Needs an admin key, as the other calls about keys do."""
-        return (await self._get(_Keys, path("keys"))).keys
+        pages = self._pages(_Keys, path("keys"))
+        return tuple([one async for page in pages for one in page.keys])
 
     async def create_key(
         self,

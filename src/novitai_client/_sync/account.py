@@ -5,20 +5,21 @@
 
 from collections.abc import Sequence
 
+from novitai_client._answers import Paged
 from novitai_client._calls import path
 from novitai_client._sync.connection import Connection
-from novitai_client.models import OfferList, Region, RegistryAuth, Shape, Template
+from novitai_client.models import OfferList, Region, RegistryAuth, Template
 
 
-class _Templates(Shape, frozen=True, kw_only=True):
+class _Templates(Paged, frozen=True, kw_only=True):
     templates: tuple[Template, ...]
 
 
-class _Regions(Shape, frozen=True, kw_only=True):
+class _Regions(Paged, frozen=True, kw_only=True):
     regions: tuple[Region, ...]
 
 
-class _RegistryAuths(Shape, frozen=True, kw_only=True):
+class _RegistryAuths(Paged, frozen=True, kw_only=True):
     registry_auths: tuple[RegistryAuth, ...]
 
 
@@ -52,7 +53,8 @@ class AccountCalls(Connection):
 
     def templates(self) -> tuple[Template, ...]:
         """The templates of the account."""
-        return (self._get(_Templates, path("templates"))).templates
+        pages = self._pages(_Templates, path("templates"))
+        return tuple([one for page in pages for one in page.templates])
 
     def template(self, template_id: str | int) -> Template:
         """One template. Raises NotFound."""
@@ -60,8 +62,10 @@ class AccountCalls(Connection):
 
     def regions(self) -> tuple[Region, ...]:
         """The regions in which machines can be had."""
-        return (self._get(_Regions, path("regions"))).regions
+        pages = self._pages(_Regions, path("regions"))
+        return tuple([one for page in pages for one in page.regions])
 
     def registry_auths(self) -> tuple[RegistryAuth, ...]:
         """The account's registry credentials, by id; never a password."""
-        return (self._get(_RegistryAuths, path("registry-auths"))).registry_auths
+        pages = self._pages(_RegistryAuths, path("registry-auths"))
+        return tuple([one for page in pages for one in page.registry_auths])

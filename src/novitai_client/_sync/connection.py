@@ -8,7 +8,7 @@ Everything that is decided here is decided by pure modules beside this package; 
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from random import SystemRandom
 from time import monotonic
 from types import TracebackType
@@ -17,13 +17,14 @@ from uuid import uuid4
 
 import httpx2
 
-from novitai_client._answers import Answer, failure, read
+from novitai_client._answers import Answer, Paged, failure, read
 from novitai_client._calls import Call, params
 from novitai_client._retries import Retries, repeatable
 from novitai_client._settings import target
 from novitai_client.errors import ServerAway
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Paged)
 
 
 class Connection:
@@ -74,6 +75,16 @@ class Connection:
     ) -> T:
         call = Call(method="GET", path=path, params=params(query or {}), hold=hold, accepted=accepted)
         return read(self._send(call), shape)
+
+    def _pages(self, shape: type[P], path: str) -> Iterator[P]:
+        """Every page of a list."""
+        cursor = None
+        while True:
+            page = self._get(shape, path, {"cursor": cursor})
+            yield page
+            cursor = page.next_cursor
+            if not cursor:
+                return
 
     def _change(
         self,

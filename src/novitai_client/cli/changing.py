@@ -110,7 +110,9 @@ def delete(ctx: typer.Context, name: inputs.Name, yes: inputs.Yes = False, as_js
 def require_terminal() -> None:
     """What destroys asks first. Without a terminal there is nobody to ask, and that ends with exit code 2."""
     if not sys.stdin.isatty():
-        raise typer.BadParameter("this destroys something, and there is no terminal to ask on", param_hint="--yes")
+        raise typer.BadParameter(
+            "this destroys something, and there is no terminal to ask on; add --yes if you mean it", param_hint="--yes"
+        )
 
 
 def confirm(question: str) -> None:

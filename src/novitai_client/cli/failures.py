@@ -80,7 +80,8 @@ def _particulars(error: Exception) -> list[str]:
             for offer in error.offers
         ]
     if isinstance(error, errors.ApiError):
-        return [f"{one.field}: {one.message}" for one in error.field_errors]
+        told = [f"{one.field}: {one.message}" for one in error.field_errors]
+        return told if any(line not in error.message for line in told) else []
     return []
 
 
@@ -88,8 +89,8 @@ def _hint(error: Exception) -> str | None:
     match error:
         case errors.NotAllowed(status=401):
             return "Set NOVITAI_API_KEY, or NOVITAI_API_KEY_FILE to a file with the key. `novitai keys generate` makes a first one."
-        case errors.NotAllowed():
-            return "This key may not do that; one with the scope `write` or `admin` may."
+        case errors.NotAllowed() if "scope" in error.message:
+            return "`novitai keys create NAME --scope …`, with an admin key, makes one that may."
         case errors.NotFound(code="INSTANCE_NOT_FOUND"):
             return "`novitai list` shows what there is."
         case errors.NameAmbiguous():

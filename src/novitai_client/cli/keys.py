@@ -30,6 +30,9 @@ def create(
     if as_json:
         print_json(client.last_body)
         return
+    if made.key is None:
+        typer.echo(f"The text of key {made.id} was lost on its way; revoke it and make another.", err=True)
+        raise typer.Exit(1)
     typer.echo(f"Key {made.id} ({made.name}, {made.scope or scope}). It cannot be shown again:", err=True)
     typer.echo(made.key)
 

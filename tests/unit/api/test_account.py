@@ -206,3 +206,14 @@ async def test_novitas_jobs_that_cannot_be_read_say_when_to_come_back(house: Hou
     answer = await admin.get("/api/novita/jobs")
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "42")
+
+
+@pytest.mark.parametrize("strange", ["*", "%2A", "a%00b", "x" * 200])
+async def test_a_template_id_that_can_be_none_is_not_there(house: House, admin, strange):
+    """Whatever was read before; and Novita is not asked for it."""
+    await admin.get("/api/templates")
+
+    answer = await admin.get(f"/api/templates/{strange}")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "TEMPLATE_NOT_FOUND")
+    assert "template" not in [method for method, _ in house.provider.calls]

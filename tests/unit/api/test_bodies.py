@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -123,3 +124,22 @@ def test_no_bytes_at_all_make_it_fail_otherwise(body):
 def test_only_json_and_silence_promise_json(content_type, promised):
     """A form is no JSON even when its bytes happen to be."""
     assert is_json(content_type) is promised
+
+
+MANY_NAMES = ",".join(f'"k{number}":1' for number in range(90_000))
+HOSTILE = {
+    "a name given twice at the end of many": f'{{{MANY_NAMES},"k89999":2}}'.encode(),
+    "a long name over many values": f'{{"{"x" * 500_000}":[{",".join("1" * 250_000)}]}}'.encode(),
+    "many texts": b"[" + b",".join([b'""'] * 340_000) + b"]",
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_body_made_to_be_slow_is_read_as_quickly_as_any(body):
+    """Reading holds up everybody else, so its time grows with the body's size and with nothing else."""
+    began = time.process_time()
+
+    with contextlib.suppress(Refusal):
+        read_json(body)
+
+    assert time.process_time() - began < 1.5

@@ -334,3 +334,29 @@ async def test_secrets_are_sealed_and_never_shown(house: House, admin):
     assert "envs" not in listed.json()["instances"][0]
     assert revealed.json()["envs"] == [{"key": "TOKEN", "value": "hush"}]
     assert not any("aHVzaA" in answer.text for answer in (shown, listed, revealed))
+
+
+@pytest.mark.parametrize("body", [{"targetPort": 9999}, {"healthCheck": {"port": 9999}}])
+async def test_a_start_cannot_be_judged_by_a_port_that_is_not_there(house: House, admin, body):
+    """As on create: a check that can never pass is refused before it is paid for."""
+    await house.have(builders.instance(State.STOPPED))
+
+    refused = await admin.post(f"/api/instances/{ID}/start", json=body)
+    accepted = await admin.post(f"/api/instances/{ID}/start", json={"targetPort": builders.PORT})
+
+    assert (refused.status_code, refused.json()["error"]["validationErrors"][0]["field"]) == (422, "healthCheck.port")
+    assert accepted.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("state", "verb"), [(State.STARTING, "start"), (State.READY, "start"), (State.STOPPED, "stop")]
+)
+async def test_whoever_asks_for_what_is_so_already_is_told_what_happens_next(house: House, admin, state, verb):
+    """The answer is the same as before, but the address that came with it is the one that counts from now on."""
+    await house.have(builders.instance(state))
+    before = await admin.post(f"/api/instances/{ID}/{verb}")
+
+    again = await admin.post(f"/api/instances/{ID}/{verb}", json={"webhookUrl": "https://new.example.test/hook"})
+
+    assert (again.status_code, again.json()) == (before.status_code, before.json())
+    assert house.parts.reads.get(ID).instance.spec.webhook.url == "https://new.example.test/hook"

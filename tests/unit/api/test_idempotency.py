@@ -4,15 +4,19 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from novitai.api.app import build_app
+from novitai.domain.errors import Code
+from novitai.domain.instance import LastError, OperationStatus
 from novitai.domain.keys import Scope
 from novitai.domain.lifecycle import State
 from novitai.operations.receipts import Answer, Receipts
+from novitai.stores.sqlite import open_sqlite
 from support import builders
-from support.api_house import House
+from support.api_house import ENVIRONMENT_KEY, House, open_house
 from support.asking import create_body
-from support.clock import settle
+from support.clock import FakeClock, settle
 
 KEY = {"Idempotency-Key": "order-66"}
 ID = builders.INSTANCE_ID
@@ -161,3 +165,57 @@ async def test_the_text_of_a_new_key_is_not_stored_with_its_receipt(house: House
     assert first.json()["key"].startswith("nvk_")
     assert again.json() == first.json() | {"key": None}
     assert len(house.parts.keys.all()) == len(Scope) + 1
+
+
+async def test_a_hundred_at_once_make_one_instance_and_one_stored_answer(house: House, admin):
+    """One is accepted; whoever comes with it is told to come back or gets its answer, and afterwards all get it."""
+
+    async def ask():
+        return await admin.post("/api/instances", json=create_body(), headers=KEY)
+
+    at_once = await asyncio.gather(*(ask() for _ in range(100)))
+    afterwards = await asyncio.gather(*(ask() for _ in range(100)))
+
+    made = [a for a in at_once if a.status_code == 201 and "Idempotency-Replayed" not in a.headers]
+    others = [a for a in at_once if a not in made]
+    assert len(made) == len(house.parts.reads.all()) == 1
+    assert {a.json()["error"]["code"] for a in others if a.status_code != 201} <= {"OPERATION_IN_PROGRESS"}
+    assert {a.content for a in others if a.status_code == 201} | {a.content for a in afterwards} == {made[0].content}
+    assert {a.headers["Idempotency-Replayed"] for a in afterwards} == {"true"}
+
+
+async def test_the_answer_is_kept_over_a_restart(tmp_path):
+    """The second process reads it from the file; the instance is the first one's."""
+    answers = []
+    for _ in range(2):
+        clock = FakeClock()
+        store = await open_sqlite(tmp_path / "novitai.db", clock=clock)
+        async with (
+            open_house(store=store, clock=clock) as opened,
+            opened.client(None, Authorization=f"Bearer {ENVIRONMENT_KEY}") as client,
+        ):
+            answers.append(await client.post("/api/instances", json=create_body(), headers=KEY))
+            assert len(opened.parts.reads.all()) == 1
+
+    assert answers[1].content == answers[0].content
+    assert answers[1].headers["Idempotency-Replayed"] == "true"
+
+
+async def test_a_refusal_at_the_end_of_a_wait_is_replayed_as_what_was_accepted(house: House, admin):
+    """The accepted answer with its instance, whatever came of it."""
+    waiting = asyncio.create_task(admin.post("/api/instances", json=create_body(), headers=KEY | {"Prefer": "wait=60"}))
+    await settle()
+    [snapshot] = house.parts.reads.all()
+    failed = replace_struct(
+        snapshot.instance,
+        state=State.FAILED,
+        operation=replace_struct(snapshot.instance.operation, status=OperationStatus.FAILED),
+        last_error=LastError(code=Code.NO_CAPACITY, message="all refused", at=house.clock.now()),
+    )
+    await house.change(failed)
+
+    first = await waiting
+    again = await admin.post("/api/instances", json=create_body(), headers=KEY)
+
+    assert (first.status_code, first.json()["error"]["code"]) == (409, "NO_CAPACITY")
+    assert (again.status_code, again.json()["instanceId"]) == (201, snapshot.instance.id)

@@ -112,3 +112,28 @@ def test_figures_come_as_the_server_gives_them(server: StandIn, client: Client) 
 
     assert client.upstream()["public"]["reachable"] is True
     assert client.metrics()["instances"] == {"ready": 1}
+
+
+def test_lists_are_read_to_their_end(server: StandIn, client: Client) -> None:
+    """A server gives at most 200 at once; more keys than that are not left out."""
+    server.on(
+        "GET",
+        "/api/keys",
+        Reply(body={"keys": [{"id": "k1", "name": "a"}], "total": 2, "nextCursor": "more"}),
+        Reply(body={"keys": [{"id": "k2", "name": "b"}], "total": 2, "nextCursor": None}),
+    )
+
+    found = client.keys()
+
+    assert [key.id for key in found] == ["k1", "k2"]
+    assert server.asked[1].query == [("cursor", "more")]
+
+
+def test_a_key_whose_text_was_lost_on_its_way_is_still_told(server: StandIn, client: Client) -> None:
+    """The first answer broke off; the replay has everything but the text, so that the key can be revoked."""
+    replayed = {"id": "k1", "name": "ci", "scope": "write", "key": None}
+    server.on("POST", "/api/keys", Reply(drop=True), Reply(201, replayed))
+
+    made = client.create_key("ci")
+
+    assert (made.id, made.key) == ("k1", None)

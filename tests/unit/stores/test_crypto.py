@@ -1,5 +1,6 @@
 """Sealed values open with their key alone, and the key file is made once and kept to its owner."""
 
+import os
 import stat
 
 import pytest
@@ -79,3 +80,10 @@ def test_a_key_file_that_holds_no_key_is_refused_with_its_path(tmp_path, content
 
     with pytest.raises(ValueError, match=str(tmp_path / KEY_FILE)):
         load_or_make_key(tmp_path)
+
+
+def test_a_start_that_was_cut_short_does_not_keep_the_next_one_from_making_a_key(tmp_path):
+    """In a container every process has the same number, so its leftovers must not stand in the way."""
+    (tmp_path / f"{KEY_FILE}.{os.getpid()}.new").write_bytes(b"half a k")
+
+    assert len(load_or_make_key(tmp_path)) == len(KEY)

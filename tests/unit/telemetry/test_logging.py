@@ -148,3 +148,14 @@ def test_a_body_is_logged_when_it_is_small_and_readable_else_its_type_and_size(
 ) -> None:
     """10 KB at most, never binary."""
     assert loggable_body(body, kind) == logged
+
+
+def test_what_a_stranger_sends_does_not_steer_the_terminal_that_shows_the_log() -> None:
+    """A path may hold any bytes; the line shows them and does nothing else."""
+    stream = io.StringIO()
+    logging_to(stream, as_json=False)
+
+    structlog.get_logger().info("request_served", path="/a\x1b[2J\x07\x00\x9b1m")
+
+    assert "/a\\x1b[2J\\x07\\x00\\x9b1m" in stream.getvalue()
+    assert all(character.isprintable() for character in stream.getvalue().rstrip("\n"))

@@ -31,6 +31,7 @@ from novitai.domain.money import usd
 from novitai.domain.offers import BillingChoice, Placement
 from novitai.domain.templates import Template
 from novitai.operations.catalogue import FRESH_SECONDS
+from novitai.operations.creation import require_product
 from novitai.operations.requests import CreateRequest
 from novitai.ports.coordination import Share
 
@@ -47,6 +48,7 @@ async def list_offers(parts: Parts, query: Annotated[OfferQuery, Query()]) -> Re
     """
     requirement, catalogue = await parts.creation.requirement(_as_create(query))
     _refresh(parts)
+    require_product(catalogue, requirement)
     ranked = parts.creation.rank(catalogue, requirement)
     page, cursor = slice_of(ranked, "offers", cursor=query.cursor, limit=query.limit)
     age = parts.catalogue.age()

@@ -54,6 +54,10 @@ Time = Annotated[
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+_NEVER_SENT = re.compile(r"[\x00-\x20\x7f\\]|\s")
+"""Spaces, control characters, and the backslash, which some parsers take for a slash: the guarded client sends none of them."""
+
+
 def web_address(text: str) -> str:
     """An address that webhooks may be sent to. Raises ValueError with what is allowed."""
     try:
@@ -65,7 +69,7 @@ def web_address(text: str) -> str:
         raise ValueError("must be an http or https address with a host")
     if "@" in parts.netloc:
         raise ValueError("must not hold a user name or password; use a secret")
-    if port == 0 or not parts.hostname.isprintable() or any(character.isspace() for character in text):
+    if port == 0 or not parts.hostname.isprintable() or _NEVER_SENT.search(text):
         raise ValueError("is not an address")
     return text
 

@@ -34,8 +34,10 @@ def _text(value: Any) -> Any:
 
 Regions = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=100)]],
+    Field(
+        min_length=1, max_length=50
+    ),  # before the next line: so a list that is too long is refused before its items are read
     BeforeValidator(_several),
-    Field(min_length=1, max_length=50),
     WithJsonSchema(
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 50}]}
     ),
@@ -48,8 +50,8 @@ TemplateId = Annotated[
 ]
 Statuses = Annotated[
     list[Annotated[int, Field(ge=100, le=599)]],
-    BeforeValidator(_several),
     Field(min_length=1, max_length=50),
+    BeforeValidator(_several),
     WithJsonSchema(
         {
             "anyOf": [

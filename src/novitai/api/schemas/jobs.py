@@ -7,6 +7,18 @@ from pydantic import Field
 from novitai.api.schemas.common import Answer, Page, PageQuery, Query, Time
 
 JobStatusName = Literal["pending", "processing", "completed", "failed", "cancelled"]
+JobTypeName = Literal[
+    "create_instance",
+    "start_instance",
+    "stop_instance",
+    "delete_instance",
+    "monitor_instance",
+    "migrate_instance",
+    "send_webhook",
+    "sync_instances",
+    "auto_stop_check",
+    "check_failed_migrations",
+]
 PriorityName = Literal["low", "normal", "high", "critical"]
 
 
@@ -38,7 +50,7 @@ class JobListAnswer(Page):
 class JobQuery(PageQuery):
     """Which jobs."""
 
-    type: str | None = Field(default=None, min_length=1, max_length=100)
+    type: JobTypeName | None = None
     status: JobStatusName | None = None
     priority: PriorityName | None = None
     instance_id: str | None = Field(default=None, min_length=1, max_length=100)

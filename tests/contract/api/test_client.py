@@ -1,0 +1,243 @@
+"""The client's shapes against the real application: what the server says is what the client hands on, field by field, with nothing lost."""
+
+import inspect
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+import novitai_client
+from novitai.api.events_view import event_answer
+from novitai.api.schemas import account, creating, events, instances, jobs, keys, offers, system, verbs
+from novitai.api.streams import message
+from novitai.domain.errors import Code
+from novitai.domain.instance import EndpointHealth, Health, LastError
+from novitai.domain.keys import Scope
+from novitai.domain.lifecycle import State
+from novitai.domain.templates import RegistryAuth, Template
+from novitai.operations.history import History
+from novitai_client import AsyncClient, KeyLimits, models
+from novitai_client._stream import MessageReader, events_in
+from support import builders
+from support.api_house import URL, open_house
+
+ID = builders.INSTANCE_ID
+SERVER = {
+    models.Port: [instances.PortAnswer],
+    models.ConnectionDetails: [instances.ConnectionAnswer],
+    models.Endpoint: [instances.EndpointAnswer],
+    models.HealthCheck: [instances.HealthAnswer],
+    models.HealthCheckSpec: [creating.HealthCheckBody],
+    models.Spot: [instances.SpotAnswer],
+    models.Desired: [instances.DesiredAnswer],
+    models.NextAction: [instances.NextActionAnswer],
+    models.Offer: [offers.OfferAnswer],
+    models.LastError: [instances.LastErrorAnswer],
+    models.Instance: [instances.InstanceAnswer],
+    models.ComprehensiveInstance: [instances.ComprehensiveInstanceAnswer],
+    models.InstancePage: [instances.InstancePage],
+    models.ComprehensiveList: [instances.ComprehensivePage],
+    models.Choice: [creating.ChosenOffer],
+    models.Created: [creating.CreatedAnswer, creating.PlanAnswer],
+    models.Accepted: [verbs.AcceptedAnswer],
+    models.LastUsed: [verbs.LastUsedAnswer],
+    models.Event: [events.EventAnswer],
+    models.EventPage: [events.EventListAnswer],
+    models.OfferList: [offers.OfferPage],
+    models.Template: [account.TemplateAnswer],
+    models.Region: [account.RegionAnswer],
+    models.RegistryAuth: [account.RegistryAuthAnswer],
+    models.Job: [jobs.JobAnswer],
+    models.JobPage: [jobs.JobListAnswer],
+    models.Health: [system.HealthAnswer],
+    models.KeyLimits: [keys.KeyLimitsAnswer],
+    models.Key: [keys.KeyAnswer],
+    models.CreatedKey: [keys.NewKeyAnswer],
+}
+NEVER_SENT = {(models.Region, "available")}
+"""Fields that older servers may have sent."""
+
+
+def shapes() -> list[type[models.Shape]]:
+    """Every shape that the client publishes."""
+    found = [one for _, one in inspect.getmembers(models, inspect.isclass) if issubclass(one, models.Shape)]
+    return [one for one in found if one is not models.Shape]
+
+
+def said_by(answers: list[Any]) -> set[str]:
+    """The names that the server's answers have."""
+    named = {True: "validation", False: "serialization"}
+    return {
+        name
+        for answer in answers
+        for name in answer.model_json_schema(mode=named[answer is creating.HealthCheckBody])["properties"]
+    }
+
+
+def same(sent: Any, read: Any) -> None:
+    """Everything that the client read is what was sent, under the same name."""
+    if isinstance(read, models.Shape):
+        for name, encoded in zip(read.__struct_fields__, read.__struct_encode_fields__, strict=True):
+            if encoded in sent:
+                same(sent[encoded], getattr(read, name))
+    elif isinstance(read, tuple):
+        assert len(read) == len(sent)
+        for one, other in zip(sent, read, strict=True):
+            same(one, other)
+    elif isinstance(read, datetime):
+        assert read == datetime.fromisoformat(sent)
+    else:
+        assert read == sent
+
+
+class Sent:
+    """The last body that the server gave."""
+
+    body: Any = None
+
+    async def remember(self, response: Any) -> None:
+        self.body = msgspec.json.decode(await response.aread())
+
+
+@pytest.fixture
+def sent():
+    return Sent()
+
+
+@pytest.fixture
+async def house():
+    async with open_house() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(house, sent):
+    """The client package, talking to the application without a network."""
+    async with house.client(None) as http:
+        http.event_hooks = {"response": [sent.remember]}
+        yield AsyncClient(URL, house.keys[Scope.ADMIN], http=http)
+
+
+def test_every_shape_of_the_client_has_its_counterpart():
+    """A shape that nobody compares could drift."""
+    assert set(SERVER) == set(shapes())
+
+
+@pytest.mark.parametrize("shape", SERVER, ids=lambda shape: shape.__name__)
+def test_the_client_waits_for_no_field_that_the_server_never_sends(shape):
+    """A field under a wrong name would be None for ever, and nobody would notice."""
+    waited_for = {name for name in shape.__struct_encode_fields__ if (shape, name) not in NEVER_SENT}
+
+    assert waited_for <= said_by(SERVER[shape])
+
+
+FULL = {
+    "machine": builders.seen_machine(connection=builders.SSH, reclaim_at=builders.NOW + 60),
+    "health": Health(
+        started_at=builders.NOW,
+        checked_at=builders.NOW,
+        endpoints=(EndpointHealth(port=80, endpoint="https://x", type="http", healthy=False, error="refused"),),
+    ),
+    "last_error": LastError(code=Code.NO_CAPACITY, message="all refused", at=builders.NOW),
+}
+
+
+@pytest.mark.parametrize("fields", [{}, FULL], ids=["usual", "full"])
+@pytest.mark.parametrize("state", State)
+async def test_an_instance_in_any_state_reads_as_it_was_sent(house, client, sent, state, fields):
+    """Singly, in a list and beside the account's machines."""
+    await house.have(builders.instance(state, **fields))
+    wanted = "deleted" if state is State.DELETED else None
+
+    one = await client.get(ID)
+    same(sent.body, one)
+    page = await client.list_page(status=wanted)
+    same(sent.body, page)
+    both = await client.comprehensive()
+    same(sent.body, both)
+
+    assert (one.id, one.status, page.instances[0].id) == (ID, state, ID)
+
+
+async def test_what_is_asked_of_an_instance_reads_as_it_was_answered(client, sent):
+    """Create, its plan, every verb, and what was told of them."""
+    ask = {
+        "product": "RTX 4090",
+        "image_url": "nginx",
+        "ports": ["8080/http"],
+        "envs": {"A": "1"},
+        "labels": {"b": "c"},
+    }
+
+    plan = await client.create("plan", **ask, dry_run=True)
+    same(sent.body, plan)
+    made = await client.create("worker", **ask, max_price=1.5, wait_for_capacity="30m", protect=True)
+    same(sent.body, made)
+    used = await client.last_used("worker", datetime(2027, 1, 15, 7, tzinfo=UTC))
+    same(sent.body, used)
+    answers = [await client.stop("worker", reason="lunch"), await client.start("worker"), await client.delete("worker")]
+    same(sent.body, answers[-1])
+    told = await client.events_page("worker")
+    same(sent.body, told)
+
+    assert (plan.status, plan.instance_id, plan.offers[0].rank) == ("planned", "", 1)
+    assert (made.status, made.offer.rank, made.price_per_hour) == ("creating", 1, 0.35)
+    assert all(answer.operation_id for answer in answers)
+    assert told.events[-1].type == "instance.creating"
+
+
+async def test_the_account_and_the_service_read_as_they_were_answered(house, client, sent):
+    """Offers, templates, regions, credentials, jobs, keys and health."""
+    template = Template(id="7", name="torch", image_url="torch:1", ports=builders.spec().ports, envs=(("A", "secret"),))
+    house.provider.known_templates = {"7": template}
+    house.provider.known_auths = (RegistryAuth(id="a1", name="hub", username="me"),)
+    await client.create("worker", product="RTX 4090", image_url="nginx")
+
+    for read in (
+        await client.offers("RTX 4090", gpus=1, region=["US-CA-06"]),
+        await client.template(7),
+        await client.health(),
+        jobs_page := await client.jobs_page(),
+        await client.job(jobs_page.jobs[0].id),
+        await client.create_key("ci", scope="read", limits=KeyLimits(gpus=4, usd_per_hour=1.5)),
+    ):
+        assert read is not None
+    same(sent.body, read)
+
+    assert [one.id for one in await client.templates()] == ["7"]
+    assert {one.code for one in await client.regions()} == {"US-CA-06", "CN-HK-01", "AS-IN-01"}
+    assert [one.username for one in await client.registry_auths()] == ["me"]
+    assert read.id in {key.id for key in await client.keys()}
+    assert (await client.job_stats())["total"] >= 1
+    assert (await client.upstream())["public"]["circuitBreaker"]["state"] == "CLOSED"
+    await client.revoke_key(read.id)
+
+
+async def test_refusals_arrive_as_the_exceptions_that_the_client_documents(house, client):
+    """Each by its code, with what the server said of it."""
+    await house.have(builders.instance(State.DELETING))
+
+    with pytest.raises(novitai_client.NotFound):
+        await client.get("nobody")
+    with pytest.raises(novitai_client.NoCapacity) as capped:
+        await client.create("a", product="RTX 4090", image_url="nginx", max_price=0.01)
+    with pytest.raises(novitai_client.ValidationFailed) as wrong:
+        await client.create("a b", product="RTX 4090", image_url="nginx")
+    with pytest.raises(novitai_client.InvalidState):
+        await client.start(ID)
+
+    assert capped.value.offers[0].product_id == "4090.16c62g"
+    assert wrong.value.field_errors[0].field == "name"
+
+
+async def test_messages_of_the_stream_read_as_they_were_sent(house, client):
+    """What the log keeps is what a follower is given, with the id to go on from."""
+    await client.create("worker", product="RTX 4090", image_url="nginx")
+    [entry] = await History(house.parts.store).after(0, limit=10)
+    reader = MessageReader()
+
+    [event] = events_in(reader.feed(message(entry)))
+
+    same(event_answer(entry.event).model_dump(by_alias=True), event)
+    assert (reader.last_id, event.type) == (str(entry.position), "instance.creating")
