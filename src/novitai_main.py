@@ -5,6 +5,7 @@ simulator, demo and client, and only that one is loaded. The base install is the
 says which extra brings it.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -50,6 +51,10 @@ def run(program: Program, argv: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `| head` does; what is still buffered must not complain at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return code
 
 
@@ -59,12 +64,9 @@ def _server(words: str, summary: str) -> Verb:
 
 
 VERBS = (
-    _server("serve", "Run the server."),
+    _server("serve", "Run the server; settings come from the environment and .env."),
     _server("config", "Print every setting with value, source and meaning."),
-    _server("store", "Check, export or import the store."),
-    _server("secrets", "Look after what is encrypted at rest."),
     _server("keys generate", "Make a first key, without a server."),
-    _server("doctor", "Find out whether everything is in place."),
     Verb(
         ("simulate",),
         "Run a stand-in for Novita; nothing costs money.",

@@ -36,7 +36,8 @@ class Receiver(BaseHTTPRequestHandler):
         """An event may come twice, and in another order than it happened: the id and the sequence tell."""
         if event.id not in self.seen:
             self.seen.add(event.id)
-            print(f"{event.sequence:>4}  {event.type:<30} {event.status or '':<16} {event.reason or ''}", flush=True)
+            line = f"{event.sequence:>4}  {event.type:<30} {event.status or '':<16} {event.reason or ''}"
+            print(f"{line.rstrip()}\n", end="", flush=True)  # in one piece: attempts come at the same moment
 
     def log_message(self, *_: object) -> None:
         """One line per event is enough."""

@@ -116,7 +116,7 @@ class Store:
         "NOVITAI_SECRETS_KEY",
         secret(allowed="32 bytes in base64 (`openssl rand -base64 32`)", check=is_aes_key),
         default=None,
-        meaning="Key for what is encrypted at rest: environment values, webhook secrets, custom headers.",
+        meaning="Key for what is encrypted at rest: environment values and webhook secrets.",
         reason=(
             "A key file is made in the data directory at first start; keep the key elsewhere to back up the two apart."
         ),

@@ -18,7 +18,7 @@ class Webhooks:
         "WEBHOOK_URL",
         url(),
         default=None,
-        meaning="An endpoint that gets every event; requests and `/api/webhooks` add more.",
+        meaning="An endpoint that gets every event; a `webhookUrl` in a request adds one for that instance.",
         reason="Only you know where it is.",
     )
     secret: SecretStr | None = setting(
