@@ -54,6 +54,9 @@ BRISK = {
 }
 """Settings in which hours take seconds. What they shorten are durations; nothing that is promised is turned off."""
 
+WORLD = {"speed": SPEED, "balance": 1000, "key": NOVITA_KEY, "delays": {"restarting": 0.6 * SPEED}}
+"""The stand-in's scenario. A restart takes longer than the pause between two looks, or it could not be seen."""
+
 
 class Forks:
     """Starts our programs by forking a process that has imported them; see forking.py."""
@@ -332,7 +335,7 @@ def forks() -> Iterator[Forks]:
 @asynccontextmanager
 async def open_site(forks: Forks, folder: Path, scenario: dict[str, object] | None = None) -> AsyncIterator[Site]:
     """A site; at the end everything is stopped and the logs are printed, which pytest shows when a test failed."""
-    simulator = Simulator(read_scenario({"speed": SPEED, "balance": 1000, "key": NOVITA_KEY, **(scenario or {})}))
+    simulator = Simulator(read_scenario(WORLD | (scenario or {})))
     receiver = Receiver()
     await simulator.start()
     await receiver.start()

@@ -35,9 +35,10 @@ class Arrival:
 
 @dataclass
 class Receiver:
-    """`failing`: the share of arrivals that are not acknowledged."""
+    """`failing`: the share of arrivals that are not acknowledged, each in one of the `unlucky` manners."""
 
     failing: float = 0.0
+    unlucky: tuple[Manner, ...] = UNLUCKY
     seed: int = 0
     url: str = ""
     ledger: list[Arrival] = field(default_factory=list)
@@ -96,7 +97,7 @@ class Receiver:
     async def _take(self, request: web.Request) -> web.Response:
         body = await request.read()
         unlucky = self._chance.random() < self.failing
-        manner = self._chance.choice(UNLUCKY) if unlucky else "ok"
+        manner = self._chance.choice(self.unlucky) if unlucky else "ok"
         arrival = Arrival(
             id=request.headers["webhook-id"], body=body, headers=dict(request.headers), at=time.time(), manner=manner
         )

@@ -3,12 +3,12 @@
 Every adapter can be replaced by a test: what `Replaced` holds is used instead of the real one.
 """
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from novitai.app import groups
 from novitai.app.identity import installation_id
+from novitai.app.sealing import check_key, sealer_of
 from novitai.config import Settings
 from novitai.coordination.local import LocalCoordination
 from novitai.egress.addresses import Guard
@@ -35,7 +35,6 @@ from novitai.reconcilers.lifecycle.acting import Acting
 from novitai.reconcilers.lifecycle.buying import Buying
 from novitai.reconcilers.observer import Observer
 from novitai.reconcilers.retention import RETENTION_SECONDS, Retention
-from novitai.stores.crypto import KEY_BYTES, KeySealer, load_or_make_key
 from novitai.stores.measured import MeasuredStore
 from novitai.stores.sqlite import open_sqlite
 from novitai.telemetry.metrics import Metrics
@@ -117,6 +116,9 @@ async def lay(settings: Settings, replaced: Replaced) -> Foundation:
         told=lambda outcome, seconds: metrics.committed(outcome=outcome, seconds=seconds),
         slow_seconds=settings.logging.slow_operation,
     )
+    sealer = sealer_of(settings)
+    if not in_memory:
+        await check_key(store, sealer)
     coordination = LocalCoordination(
         clock=clock,
         limits={"public": settings.upstream.rate_limit, "internal": settings.upstream.internal_rate_limit},
@@ -133,21 +135,12 @@ async def lay(settings: Settings, replaced: Replaced) -> Foundation:
         owner=ids.new("process"),
         installation=await installation_id(store, ids, settings.store.installation_id),
         store=store,
-        sealer=_sealer(settings),
+        sealer=sealer,
         coordination=coordination,
         provider=provider,
         metrics=metrics,
         egress=replaced.egress,
     )
-
-
-def _sealer(settings: Settings) -> KeySealer:
-    configured = settings.store.secrets_key_bytes()
-    if configured is not None:
-        return KeySealer(configured)
-    if settings.store.database is None:
-        return KeySealer(secrets.token_bytes(KEY_BYTES))  # what it seals is forgotten with the store
-    return KeySealer(load_or_make_key(settings.store.data_dir))
 
 
 def build_operations(base: Foundation) -> Operations:

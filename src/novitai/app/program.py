@@ -14,6 +14,7 @@ import structlog
 from novitai.api.health import SystemHealth
 from novitai.app import groups
 from novitai.app.parts import Foundation, Keepers, Operations, Replaced, build_keepers, build_operations, lay
+from novitai.app.telling import tell_changes
 from novitai.config import Settings
 from novitai.operations.ledger import Snapshot
 from novitai.ports.store import Commit, Committed, StoreUnavailable
@@ -53,6 +54,7 @@ class Program:
         store.subscribe(self.operations.reads.committed)
         store.subscribe(self.operations.keys.committed)
         store.subscribe(self._wake_on_commit)
+        store.subscribe(tell_changes)
         self.operations.reads.listen(self._watch_motion)
         await self.operations.reads.load()
         await self.operations.keys.load()

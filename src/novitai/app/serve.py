@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import ssl
 import sys
 
 import structlog
@@ -33,7 +34,9 @@ async def serve(settings: Settings) -> int:
         log.warning("setting_unusual", what=warning)
     try:
         program = await Program.open(settings)
-    except (StoreError, OSError, ValueError) as error:
+    except OSError as error:
+        return _cannot_start(f"NOVITAI_DATA_DIR={settings.store.data_dir} cannot be used: {error.strerror or error}")
+    except (StoreError, ValueError) as error:
         return _cannot_start(str(error))
     if not program.operations.keys.any:
         await program.base.store.close()
@@ -48,12 +51,16 @@ async def _run(program: Program) -> int:
         loop.add_signal_handler(name, stop.set)
     shutting_down = asyncio.Event()
     server = _door(program, shutting_down)
-    program.start()
     try:
-        await server.start()
+        await server.start()  # before anything runs by itself: who cannot listen must not call Novita either
+    except ssl.SSLError as error:
+        await program.stop()
+        return _cannot_start(f"TLS_CERT_FILE and TLS_KEY_FILE cannot be used: {error}")
     except OSError as error:
         await program.stop()
-        return _cannot_start(f"cannot listen on {program.base.settings.server.host}: {error}")
+        wanted = program.base.settings.server
+        return _cannot_start(f"cannot listen on {wanted.host}, port {wanted.port}: {error.strerror or error}")
+    program.start()
     await stop.wait()
     log.info("stopping")
     await server.stop()

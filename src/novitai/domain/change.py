@@ -61,7 +61,9 @@ def fact(
     reason: str = "",
     data: dict[str, Any] | None = None,
 ) -> Fact:
-    """A fact about an instance as it is now (`instance`) and was before. Start-up facts carry the operation's progress."""
+    """A fact about an instance as it is now (`instance`) and was before. Start-up facts carry the operation's
+    progress.
+    """
     content = dict(data or {})
     if kind in _PHASE_OF_FACT and instance.operation.makes_ready:
         content.setdefault("startupOperation", startup_view(instance))

@@ -8,7 +8,9 @@ from novitai.domain.ids import InstanceId
 from novitai.domain.secrets import Sealed
 
 GLOBAL_ENDPOINT = "global"
-"""Id of the endpoint named by `WEBHOOK_URL`; its address and secret are read from the settings when an attempt is made."""
+"""Id of the endpoint named by `WEBHOOK_URL`; its address and secret are read from the settings when an attempt is
+made.
+"""
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,7 +39,9 @@ class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """One event for one endpoint. `body` is what is sent, the same on every attempt, retry, replay and after a crash."""
+    """One event for one endpoint. `body` is what is sent, the same on every attempt, retry, replay and after a
+    crash.
+    """
 
     id: str
     event_id: str

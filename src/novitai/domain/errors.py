@@ -14,8 +14,8 @@
         ├── Unclear             it may or may not have been done: look before acting again
         └── Broken              an answer that could not be understood on a call that changes nothing
 
-`ProviderFailure.clear` tells the two kinds apart that matter most: after a clear failure nothing was done, after an unclear one the world
-must be looked at first.
+`ProviderFailure.clear` tells the two kinds apart that matter most: after a clear failure nothing was done, after an
+unclear one the world must be looked at first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -104,7 +104,9 @@ def invalid(field: str, message: str) -> Refusal:
 
 
 class ProviderFailure(NovitaiError):
-    """A call to Novita failed. `reason` is Novita's own constant and `status` its HTTP status, for people; decisions use the class."""
+    """A call to Novita failed. `reason` is Novita's own constant and `status` its HTTP status, for people; decisions
+    use the class.
+    """
 
     clear = True
     code = Code.UPSTREAM_ERROR

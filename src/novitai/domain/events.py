@@ -1,5 +1,6 @@
-"""Facts worth telling. Each commit that changes an instance carries the facts of the change; webhooks, the event log and the stream are
-three ways of reading the same facts. A fact is told once: the type says what happened, `sequence` in which order for this instance.
+"""Facts worth telling. Each commit that changes an instance carries the facts of the change; webhooks, the event log
+and the stream are three ways of reading the same facts. A fact is told once: the type says what happened, `sequence`
+in which order for this instance.
 """
 
 from enum import StrEnum

@@ -1,10 +1,10 @@
 """Identifiers, and the marker by which a machine on Novita can be traced to the attempt that asked for it.
 
-Our ids are `<prefix>_<26 characters>`: a version 7 UUID in base32 with the extended hex alphabet (RFC 4648, 7), whose text sorts as the
-UUIDs do, by creation. A machine's name on Novita is
-our name, cut and with `_` as `-`, then `-`, then the marker: `nv`, 4 characters of the installation, the 26 of the instance, 2 of the
-attempt. The alphabet is `[a-z0-9]` throughout, because that is all Novita is known to accept beside the hyphen. Because the whole id
-stands in the name, an emptied store can restore our ids from Novita's list.
+Our ids are `<prefix>_<26 characters>`: a version 7 UUID in base32 with the extended hex alphabet (RFC 4648, 7), whose
+text sorts as the UUIDs do, by creation. A machine's name on Novita is our name, cut and with `_` as `-`, then `-`, then
+the marker: `nv`, 4 characters of the installation, the 26 of the instance, 2 of the attempt. The alphabet is `[a-z0-9]`
+throughout, because that is all Novita is known to accept beside the hyphen. Because the whole id stands in the name, an
+emptied store can restore our ids from Novita's list.
 """
 
 import re

@@ -1,7 +1,9 @@
-"""An instance: what was asked of it (`spec`, `desired`, `operation`) and what is seen of it (`state`, `machine`, health, evidence).
+"""An instance: what was asked of it (`spec`, `desired`, `operation`) and what is seen of it (`state`, `machine`,
+health, evidence).
 
-One document per instance, written whole under its version. Operations change the first half, reconcilers the second; `sequence` numbers its
-facts. Nothing here changes by itself: costs so far, staleness and next actions are computed when they are read. All times are Unix seconds.
+One document per instance, written whole under its version. Operations change the first half, reconcilers the second;
+`sequence` numbers its facts. Nothing here changes by itself: costs so far, staleness and next actions are computed when
+they are read. All times are Unix seconds.
 """
 
 from enum import StrEnum
@@ -26,9 +28,11 @@ class CheckType(StrEnum):
 
 
 class HealthCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """How and how long to ask. `type` None: http ports by http, tcp ports by connecting only when named. Durations in milliseconds.
+    """How and how long to ask. `type` None: http ports by http, tcp ports by connecting only when named. Durations in
+    milliseconds.
 
-    A round is `retry_attempts` tries, `retry_delay_ms` apart; rounds follow one another until `max_wait_time_ms` after the machine runs.
+    A round is `retry_attempts` tries, `retry_delay_ms` apart; rounds follow one another until `max_wait_time_ms` after
+    the machine runs.
     """
 
     type: CheckType | None = None
@@ -77,7 +81,9 @@ class DesiredState(StrEnum):
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """The one word that holds: what is wanted, who said it (`user:<key>`, `outside`, a policy's name), why, since and until when."""
+    """The one word that holds: what is wanted, who said it (`user:<key>`, `outside`, a policy's name), why, since
+    and until when.
+    """
 
     state: DesiredState
     by: str
@@ -119,9 +125,10 @@ class OperationStatus(StrEnum):
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """The latest thing asked of an instance, from acceptance to its end.
 
-    `sent_at` is the durable intent to call Novita, `accepted_at` the answer that it did: between the two the outcome is unclear, and the
-    machine is looked at before the call is sent again. `overtakes`: when the opposite call of the operation before was sent (or its effect
-    seen), which may still take effect. `health_check` replaces the spec's for this start.
+    `sent_at` is the durable intent to call Novita, `accepted_at` the answer that it did: between the two the outcome is
+    unclear, and the machine is looked at before the call is sent again. `overtakes`: when the opposite call of the
+    operation before was sent (or its effect seen), which may still take effect. `health_check` replaces the spec's for
+    this start.
     """
 
     id: str
@@ -177,7 +184,9 @@ class SeenMachine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """A create whose outcome is not known: sent at `sent_at`, searched for by its marker until a sweep proves that nothing was made."""
+    """A create whose outcome is not known: sent at `sent_at`, searched for by its marker until a sweep proves that
+    nothing was made.
+    """
 
     number: int
     offer: Offer
@@ -296,7 +305,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """When an instance was last used, as its users told; a record of its own, so that telling never contends with the lifecycle."""
+    """When an instance was last used, as its users told; a record of its own, so that telling never contends with
+    the lifecycle.
+    """
 
     instance_id: InstanceId
     last_used_at: float

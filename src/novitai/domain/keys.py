@@ -1,4 +1,6 @@
-"""API keys of ours: who may ask for what. The secret itself is never kept, only its SHA-256 (random keys need no slow hash)."""
+"""API keys of ours: who may ask for what. The secret itself is never kept, only its SHA-256 (random keys need no
+slow hash).
+"""
 
 from enum import StrEnum
 

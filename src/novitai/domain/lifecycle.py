@@ -1,12 +1,13 @@
 """Which state an instance may take next: one table of state and event; everything absent is illegal.
 
-What must live here: the states, the events, the table and the function that applies it. What must not be known here: why an event
-happened, what it costs, what Novita calls it. Events have two kinds of writer, and the table says which: *requests* are written by
-operations (what was asked), *observations* by reconcilers (what is seen). The diagram in docs/reference/lifecycle.md is drawn from
-this table.
+What must live here: the states, the events, the table and the function that applies it. What must not be known here:
+why an event happened, what it costs, what Novita calls it. Events have two kinds of writer, and the table says which:
+*requests* are written by operations (what was asked), *observations* by reconcilers (what is seen). The diagram in
+docs/reference/lifecycle.md is drawn from this table.
 
-`ready` means that the health checks passed; `running` means only that Novita says so. `failed` is not an end: the machine, if there is
-one, is kept and still watched. `lost` means recorded but gone, on two pieces of evidence; a lost machine that is seen again is taken back.
+`ready` means that the health checks passed; `running` means only that Novita says so. `failed` is not an end: the
+machine, if there is one, is kept and still watched. `lost` means recorded but gone, on two pieces of evidence; a lost
+machine that is seen again is taken back.
 """
 
 from enum import StrEnum

@@ -1,4 +1,6 @@
-"""What Novita runs, in our words. Novita's own status words are translated in `novita/translate.py` and never come here."""
+"""What Novita runs, in our words. Novita's own status words are translated in `novita/translate.py` and never come
+here.
+"""
 
 from enum import StrEnum
 
@@ -109,7 +111,9 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """One machine as Novita reports it. Times are Unix seconds, 0 for never; `detailed` when read singly (SSH details are only there)."""
+    """One machine as Novita reports it. Times are Unix seconds, 0 for never; `detailed` when read singly (SSH
+    details are only there).
+    """
 
     id: MachineId
     name: str

@@ -19,7 +19,9 @@ class Inventory(StrEnum):
 
 
 class Region(msgspec.Struct, frozen=True):
-    """One of Novita's clusters. `code` is the part of its name before the blank, such as `US-CA-06`; ids look like `us-ca-6`."""
+    """One of Novita's clusters. `code` is the part of its name before the blank, such as `US-CA-06`; ids look like
+    `us-ca-6`.
+    """
 
     cluster_id: str
     name: str
@@ -35,7 +37,9 @@ class Region(msgspec.Struct, frozen=True):
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine type in the catalogue, read for one billing mode. Prices are per GPU and hour; `regions` empty means every region."""
+    """A machine type in the catalogue, read for one billing mode. Prices are per GPU and hour; `regions` empty means
+    every region.
+    """
 
     id: str
     name: str
@@ -112,7 +116,9 @@ class BillingChoice(StrEnum):
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True):
-    """What an offer must satisfy. `regions` are cluster ids, empty for all; `preferred` wins ties (or leads, see Placement)."""
+    """What an offer must satisfy. `regions` are cluster ids, empty for all; `preferred` wins ties (or leads, see
+    Placement).
+    """
 
     product_name: str | None = None
     product_id: str | None = None
@@ -143,7 +149,9 @@ class Objection(StrEnum):
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
-    """An offer in its place. `rank` counts from 1 among those that fit; 0 for those that do not. `reason` says why it stands there."""
+    """An offer in its place. `rank` counts from 1 among those that fit; 0 for those that do not. `reason` says why
+    it stands there.
+    """
 
     rank: int
     offer: Offer

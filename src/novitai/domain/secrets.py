@@ -1,4 +1,6 @@
-"""Values that must not be read by accident: they are encrypted before they reach a record and opened only where they are used."""
+"""Values that must not be read by accident: they are encrypted before they reach a record and opened only where they
+are used.
+"""
 
 import msgspec
 

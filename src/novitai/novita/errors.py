@@ -146,6 +146,17 @@ _CLASSES: dict[Meaning, type[ProviderFailure]] = {
     Meaning.REJECTED: Rejected,
 }
 
+# A machine that lacks one of these is there all the same.
+_PARTS_NOT_FOUND = frozenset(
+    {
+        "IMAGE_NOT_FOUND",
+        "NETWORK_NOT_FOUND",
+        "NETWORK_STORAGE_NOT_FOUND",
+        "INSTANCE_LOCAL_STORAGE_NOT_FOUND",
+        "TEMPLATE_NOT_FOUND",
+    }
+)
+
 _BY_STATUS = {402: Meaning.NO_BALANCE, 404: Meaning.GONE, 409: Meaning.INVALID_STATE}
 
 # The reason beside this message was never recorded (novita-wire.md 2.1), so the message decides.
@@ -220,6 +231,8 @@ def failure_of(
             retry_after=retry_after,
             rate_limited=limited,
         )
+    if meaning is Meaning.GONE and effect is Effect.CHANGE and refused.reason in _PARTS_NOT_FOUND:
+        meaning = Meaning.REJECTED
     return _in_context(meaning, effect, names_one=names_one)(words, reason=refused.reason, status=refused.status)
 
 

@@ -259,6 +259,7 @@ class Transport:
         """
         permit: BreakerPermit | None = None
         well: bool | None = None
+        sent = False
         try:
             permit = await self._coordination.permit(request.breaker)
             if not permit.allowed:
@@ -268,11 +269,12 @@ class Transport:
             seconds = deadline.remaining(self._clock.now())
             if seconds <= 0:
                 raise too_late()
+            sent = True
             outcome = await self._ask(request, call, seconds)
             well = works(outcome) if isinstance(outcome, ProviderFailure) else True
             return outcome
         finally:
-            await self._finish_surely(self._finish(request, slot, permit, well=well))
+            await self._finish_surely(self._finish(request, slot, permit, sent=sent, well=well))
 
     async def _ask(self, request: Request[T], call: Call, seconds: float) -> T | ProviderFailure:
         began = self._clock.now()
@@ -324,9 +326,10 @@ class Transport:
         await self._clock.sleep(pause)
 
     async def _finish(
-        self, request: Request[Any], slot: Slot, permit: BreakerPermit | None, *, well: bool | None
+        self, request: Request[Any], slot: Slot, permit: BreakerPermit | None, *, sent: bool, well: bool | None
     ) -> None:
-        await self._room.settle(slot)
+        """A call that was held back uses up nothing: many are, while a probe is out."""
+        await (self._room.settle(slot) if sent else self._room.release(slot))
         if permit is not None and permit.allowed:
             view = await self._coordination.report(request.breaker, permit, ok=well)
             self._journal.breaker_seen(request.breaker, view.state)

@@ -28,6 +28,11 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
         return self.instances is not None or self.usd_per_hour is not None
 
 
+def limited(ceilings: Ceilings, limits: KeyLimits) -> bool:
+    """Whether there is any ceiling to be checked."""
+    return ceilings.any or limits.gpus is not None or limits.usd_per_hour is not None
+
+
 def counted(instance: Instance) -> bool:
     """Whether an instance uses up ceilings: it is wanted, or its machine may still bill."""
     if instance.state in {State.DELETED, State.STOPPED, State.LOST}:
@@ -40,7 +45,7 @@ def check(
     instances: Iterable[Instance], *, ceilings: Ceilings, owner: str, limits: KeyLimits, price: Usd, gpus: int
 ) -> None:
     """Raises Refusal BUDGET_EXCEEDED when one more instance at this price would pass a ceiling."""
-    if not ceilings.any and limits.gpus is None and limits.usd_per_hour is None:
+    if not limited(ceilings, limits):
         return
     using = [instance for instance in instances if counted(instance)]
     if ceilings.instances is not None and len(using) + 1 > ceilings.instances:
@@ -75,6 +80,8 @@ class Room:
 
     def check(self, *, owner: str, limits: KeyLimits, price: Usd, gpus: int, but: str = "") -> None:
         """Raises Refusal BUDGET_EXCEEDED when there is no room. `but`: the id of an instance that is not counted."""
+        if not limited(self._ceilings, limits):
+            return
         live = [snapshot.instance for snapshot in self._reads.all() if snapshot.instance.id not in self._coming]
         others = [instance for instance in (*live, *self._coming.values()) if instance.id != but]
         check(others, ceilings=self._ceilings, owner=owner, limits=limits, price=price, gpus=gpus)

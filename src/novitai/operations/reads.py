@@ -38,6 +38,7 @@ class ReadModel:
         self._revisions: dict[InstanceId, int] = {}
         self._by_machine: dict[MachineId, InstanceId] = {}
         self._by_name: dict[str, set[InstanceId]] = {}
+        self._buying: set[InstanceId] = set()
         self._listeners: set[Listener] = set()
         self._last_used: dict[str, float] = {}
         self._revision = 0
@@ -94,8 +95,8 @@ class ReadModel:
         return self._by_id.get(InstanceId(instance_id))
 
     def backlog(self) -> int:
-        """How many creates wait for their machine to be bought."""
-        return sum(1 for s in self._by_id.values() if s.instance.state is State.CREATING and s.instance.machine is None)
+        """How many creates wait for their machine to be bought; those that wait for capacity as asked take up no room."""
+        return len(self._buying)
 
     def by_machine(self, machine_id: str) -> Snapshot | None:
         """The live instance whose machine this is (present, discarded or stray)."""
@@ -188,6 +189,8 @@ class ReadModel:
         instance = snapshot.instance
         self._by_id[instance.id] = snapshot
         self._by_name.setdefault(instance.name, set()).add(instance.id)
+        if _is_bought(instance):
+            self._buying.add(instance.id)
         for machine_id in machines_of(instance):
             self._by_machine[machine_id] = instance.id
 
@@ -201,12 +204,18 @@ class ReadModel:
         old = self._by_id.pop(instance_id, None)
         if old is None:
             return
+        self._buying.discard(instance_id)
         same_name = self._by_name.get(old.instance.name, set())
         same_name.discard(instance_id)
         if not same_name:
             self._by_name.pop(old.instance.name, None)
         for machine_id in machines_of(old.instance):
             self._by_machine.pop(machine_id, None)
+
+
+def _is_bought(instance: Instance) -> bool:
+    waits = instance.spec.wait_for_capacity_seconds is not None
+    return instance.state is State.CREATING and instance.machine is None and not waits
 
 
 def machines_of(instance: Instance) -> tuple[MachineId, ...]:

@@ -1,6 +1,7 @@
 """The steps there are, and how a call about a machine is made once: send, and look before sending again.
 
-`Moment` is what steps are decided with beside the instance: the time, the limits, and when each machine was last read singly.
+`Moment` is what steps are decided with beside the instance: the time, the limits, and when each machine was last read
+singly.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
 """How a stop, and a start that waits for one, come to their end; and how machines that nobody wants are removed.
 
-A stop may overtake a start whose effect has yet to show, and a start a stop: nothing is called done before the effect of the earlier
-call has shown or can no longer come. A delete is sent, confirmed by reading, and sent again for as long as the machine is there.
+A stop may overtake a start whose effect has yet to show, and a start a stop: nothing is called done before the effect
+of the earlier call has shown or can no longer come. A delete is sent, confirmed by reading, and sent again for as long
+as the machine is there.
 """
 
 from novitai.domain.change import Change, move, with_fields, with_operation
@@ -55,7 +56,9 @@ def _standing(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
 
 
 def stopping_before_start(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
-    """A start waits for the end of a stop, unless that was never sent or shows no effect: then the machine is as good as started."""
+    """A start waits for the end of a stop, unless that was never sent or shows no effect: then the machine is as
+    good as started.
+    """
     operation = instance.operation
     queued = operation.makes_ready and operation.under_way
     if machine.status is MachineStatus.STOPPED:

@@ -1,4 +1,6 @@
-"""From facts to what is told: numbering, the body that receivers read, and one delivery for each endpoint that wants it."""
+"""From facts to what is told: numbering, the body that receivers read, and one delivery for each endpoint that wants
+it.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -59,7 +61,9 @@ def body(event: Event) -> bytes:
 
 
 def endpoints_of(instance: Instance, *, global_url: str | None) -> tuple[Endpoint, ...]:
-    """Who is told of an instance: the global endpoint and the request's own; one address is told once, with the request's secret."""
+    """Who is told of an instance: the global endpoint and the request's own; one address is told once, with the
+    request's secret.
+    """
     own = instance.spec.webhook
     found = []
     if own is not None:

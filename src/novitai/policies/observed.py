@@ -1,8 +1,9 @@
 """What a sighting of a machine means for its instance.
 
-A sighting that the present operation explains is taken as it is; a surprise asks for a look (see `readings`), and only that is taken.
-What is confirmed in this way and was not our doing is somebody's word outside of us (see `outside`). A stop with a spot notice is a
-reclaim: what is desired does not change. Nothing here ever asks for a machine to be destroyed.
+A sighting that the present operation explains is taken as it is; a surprise asks for a look (see `readings`), and only
+that is taken. What is confirmed in this way and was not our doing is somebody's word outside of us (see `outside`). A
+stop with a spot notice is a reclaim: what is desired does not change. Nothing here ever asks for a machine to be
+destroyed.
 """
 
 import msgspec
@@ -45,7 +46,9 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def see(instance: Instance, sighting: Sighting, *, now: float, operation_id: str) -> Seen:
-    """Take a sighting of the instance's present machine. `operation_id` is fresh, for what turns out to be started outside of us."""
+    """Take a sighting of the instance's present machine. `operation_id` is fresh, for what turns out to be started
+    outside of us.
+    """
     seen = instance.machine
     machine = sighting.machine
     if seen is None or seen.id != machine.id or instance.state is State.DELETED:
@@ -147,7 +150,9 @@ def _standing(instance: Instance, *, before: MachineStatus, now: float) -> Chang
 
 
 def surely_stopped(instance: Instance, *, now: float) -> bool:
-    """Whether a machine that stands still does so for good, and not because a start that was sent before the stop has yet to show."""
+    """Whether a machine that stands still does so for good, and not because a start that was sent before the stop
+    has yet to show.
+    """
     machine, overtaken = instance.machine, instance.operation.overtakes
     if machine is None or overtaken is None:
         return True
@@ -263,7 +268,8 @@ def _migrating(instance: Instance, *, now: float) -> Change:
 def missing(instance: Instance, *, at: float) -> Change:
     """One piece of evidence that the machine is gone: absent from a complete sweep, and a single read said not found.
 
-    The second piece, at least 30 s after the first, makes the instance `lost` (or, while deleting, its machine removed).
+    The second piece, at least 30 s after the first, makes the instance `lost` (or, while deleting, its machine
+    removed).
     """
     machine = instance.machine
     if machine is None or instance.state in {State.DELETED, State.LOST}:

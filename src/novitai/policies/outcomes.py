@@ -1,5 +1,5 @@
-"""What the answers of calls to Novita mean for an instance. Answers are facts: each function can be applied to any fresh snapshot, and
-applying it to one that has moved on does no harm.
+"""What the answers of calls to Novita mean for an instance. Answers are facts: each function can be applied to any
+fresh snapshot, and applying it to one that has moved on does no harm.
 """
 
 from collections.abc import Sequence
@@ -44,8 +44,8 @@ def create_accepted(
 ) -> Change:
     """Novita made the machine of this attempt (its answer, or found by the marker).
 
-    It becomes the instance's machine, unless there is one already, or another attempt is open, or none is wanted any more: then it is
-    a stray.
+    It becomes the instance's machine, unless there is one already, or another attempt is open, or none is wanted any
+    more: then it is a stray.
     """
     if instance.machine is not None and instance.machine.id == machine_id:
         return Change(instance=_closed(instance, number))
@@ -146,7 +146,9 @@ def create_failed(
 
 
 def startup_failed(instance: Instance, *, code: Code, message: str, at: float) -> Change:
-    """Novita accepted, but it did not become ready in time: failed, the machine (if any) kept. Told once per operation."""
+    """Novita accepted, but it did not become ready in time: failed, the machine (if any) kept. Told once per
+    operation.
+    """
     if not allows(instance.state, Observation.GAVE_UP):
         return Change(instance=instance)
     before = instance
@@ -197,7 +199,8 @@ NO_GPU_ADVICE = (
 def start_refused(instance: Instance, *, operation_id: str, failure: ProviderFailure, at: float) -> Change:
     """A start that Novita clearly refuses: the machine is left as it is, and the caller is told what can be done.
 
-    A machine that runs (its restart was refused) goes on running; any other stays stopped, and that is what is wanted from now on.
+    A machine that runs (its restart was refused) goes on running; any other stays stopped, and that is what is wanted
+    from now on.
     """
     if instance.operation.id != operation_id or not allows(instance.state, Observation.START_REFUSED):
         return Change(instance=instance)

@@ -1,7 +1,7 @@
 """What goes on without having been asked of us: whose word it is, and the operation that stands for it.
 
-A start, stop or delete seen outside of us counts as a user's word. A machine that Novita moved, or that was lost and is seen again, changes
-nothing in what is wanted.
+A start, stop or delete seen outside of us counts as a user's word. A machine that Novita moved, or that was lost and is
+seen again, changes nothing in what is wanted.
 """
 
 import msgspec

@@ -1,11 +1,12 @@
 """Which offer fits, in which order to try, at what price: a pure ranking with stated ties and a reason for every place.
 
-Order among fitting offers: price per hour of the whole instance; then the preferred region; then more memory per GPU, more CPU per GPU;
-then product id, cluster id and billing mode, so that equal inputs always give equal answers. With `region-first` the preferred region
-leads and price follows. Offers that do not fit come after, each with the first rule that it breaks.
+Order among fitting offers: price per hour of the whole instance; then the preferred region; then more memory per GPU,
+more CPU per GPU; then product id, cluster id and billing mode, so that equal inputs always give equal answers. With
+`region-first` the preferred region leads and price follows. Offers that do not fit come after, each with the first rule
+that it breaks.
 
-A product is named when its name holds every word of the request, in any order: `4090 24GB`, `rtx4090` and `RTX 4090 24 GB` mean the same,
-`L4` does not mean `L40S`, and `A100` does not mean `A1000`.
+A product is named when its name holds every word of the request, in any order: `4090 24GB`, `rtx4090` and `RTX 4090 24
+GB` mean the same, `L4` does not mean `L40S`, and `A100` does not mean `A1000`.
 """
 
 import re
@@ -37,8 +38,8 @@ def rank(
 ) -> tuple[Ranked, ...]:
     """Every offer of the named product, best first.
 
-    `cooling`: until when (Unix seconds) an offer that answered "no capacity" is skipped. `refused`: offers that already refused this very
-    request.
+    `cooling`: until when (Unix seconds) an offer that answered "no capacity" is skipped. `refused`: offers that already
+    refused this very request.
     """
     cooling = cooling or {}
     refused = frozenset(refused)

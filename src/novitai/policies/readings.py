@@ -1,8 +1,8 @@
 """What a reading of a machine changes in what we hold of it, and whether it may be believed.
 
-Lists lag and lie: a status that neither what is known nor the present operation explains is a *surprise*, and is believed only when the
-machine was read singly. A reading older than what is known says nothing. Addresses hold for one run of a machine. What all this means
-for the instance is decided in `observed`.
+Lists lag and lie: a status that neither what is known nor the present operation explains is a *surprise*, and is
+believed only when the machine was read singly. A reading older than what is known says nothing. Addresses hold for one
+run of a machine. What all this means for the instance is decided in `observed`.
 """
 
 import msgspec

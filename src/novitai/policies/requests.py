@@ -1,7 +1,9 @@
-"""What may be asked of an instance, and what asking changes: the one arbiter between people, outside hands and automation.
+"""What may be asked of an instance, and what asking changes: the one arbiter between people, outside hands and
+automation.
 
-Each function takes the instance as it is and the wish, and gives a `Change` to commit, `Same` when that is already under way or already so
-(no new facts, the same operation), or raises a `Refusal`. Delete wins over everything; the latest word of a user holds until the next.
+Each function takes the instance as it is and the wish, and gives a `Change` to commit, `Same` when that is already
+under way or already so (no new facts, the same operation), or raises a `Refusal`. Delete wins over everything; the
+latest word of a user holds until the next.
 """
 
 import msgspec
@@ -127,7 +129,9 @@ def _begin(instance: Instance, wish: Wish, request: Request) -> Change:
 
 
 def _overtakes(instance: Instance, verb: Verb) -> float | None:
-    """Since when the opposite of a verb may be on its way, for whose effect it has to wait; None when that was never sent."""
+    """Since when the opposite of a verb may be on its way, for whose effect it has to wait; None when that was never
+    sent.
+    """
     operation = instance.operation
     sent = operation.accepted_at if operation.sent_at is None else operation.sent_at
     if verb is Verb.STOP:

@@ -16,7 +16,9 @@ DETAILS_WAIT_SECONDS = 5.0
 
 
 def ports_to_check(check: HealthCheck, ports: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
-    """Which ports must answer: the named one, else all http ports (or, with type tcp, all tcp ports). Empty: nothing to ask."""
+    """Which ports must answer: the named one, else all http ports (or, with type tcp, all tcp ports). Empty: nothing
+    to ask.
+    """
     if check.type is CheckType.NONE:
         return ()
     if check.port is not None:
@@ -35,7 +37,9 @@ def expects_endpoints(instance: Instance) -> bool:
 
 
 def nothing_to_ask(instance: Instance) -> bool:
-    """Whether there is no port to ask: none was wanted, and none that would count is served. A named port is always asked for."""
+    """Whether there is no port to ask: none was wanted, and none that would count is served. A named port is always
+    asked for.
+    """
     served = instance.machine.ports if instance.machine is not None else ()
     check = instance.health_check
     if check.type is CheckType.NONE:
@@ -61,7 +65,9 @@ def begin_checks(instance: Instance, *, at: float) -> Change:
 
 
 def checked(instance: Instance, endpoints: tuple[EndpointHealth, ...], *, at: float) -> Instance:
-    """The instance with the result of a round of checks. A round that asked nobody passes nothing; one that comes too late is ignored."""
+    """The instance with the result of a round of checks. A round that asked nobody passes nothing; one that comes
+    too late is ignored.
+    """
     health = instance.health
     if health is None or not probed(instance):
         return instance
@@ -153,7 +159,9 @@ def connection_view(instance: Instance) -> dict[str, Any]:
 
 
 def probed(instance: Instance) -> bool:
-    """Whether the application should be asked now: while checking, and after a failed start that left a running machine."""
+    """Whether the application should be asked now: while checking, and after a failed start that left a running
+    machine.
+    """
     machine = instance.machine
     if machine is None or instance.health is None or instance.health.passed_at is not None:
         return False

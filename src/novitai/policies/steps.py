@@ -1,8 +1,9 @@
 """What to do next for one instance: look at what is asked and what is seen, and name one step.
 
-Pure: the reconciler carries the step out, commits what came of it and asks again. The order of the rules is the order of what matters:
-what needs no call is written first, machines that nobody wants are deleted before anything is bought or asked, an unclear create is
-resolved before another one is made, and a delete wins over all. A `Wait` never lies in the past, and an `Apply` always changes something.
+Pure: the reconciler carries the step out, commits what came of it and asks again. The order of the rules is the order
+of what matters: what needs no call is written first, machines that nobody wants are deleted before anything is bought
+or asked, an unclear create is resolved before another one is made, and a delete wins over all. A `Wait` never lies in
+the past, and an `Apply` always changes something.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from novitai.policies import observed, outcomes, startup
 from novitai.policies.actions import LOOK_AGAIN_SECONDS, Act, Action, Apply, Buy, Limits, Moment, Step, Wait, ask_once
 from novitai.policies.endings import queued_start, remove, stopping, stopping_before_start
 
-__all__ = ["Act", "Action", "Apply", "Buy", "Limits", "Step", "Wait", "next_step"]
+__all__ = ["Act", "Action", "Apply", "Buy", "Limits", "Step", "Wait", "next_step", "removes"]
 
 ENDPOINTS_AGAIN_SECONDS = 3.0
 DETAILS_AGAIN_SECONDS = 60.0
@@ -32,18 +33,24 @@ def next_step(
     limits: Limits,
     looked_at: float | Mapping[MachineId, float] | None = None,
     crowded: bool = False,
+    postponed: frozenset[MachineId] = frozenset(),
 ) -> Step:
     """The next step. `looked_at`: when each machine was last read singly, as far as is remembered (one time for all).
 
     `crowded`: creates are waiting for room in the limiter. Then nobody reads or waits for SSH details; they come later.
+    `postponed`: machines whose removal was tried in vain just now; it holds up neither other removals nor calls, but
+    nothing is bought beside such a machine.
     """
     moment = Moment(now=now, limits=limits, looks=looked_at, crowded=crowded)
-    removal = _soonest(remove(instance, machine_id, moment) for machine_id in _unwanted(instance))
-    step = _resolve(instance, moment) or _toward_desired(instance, moment, removing=removal is not None)
+    unwanted = _unwanted(instance)
+    removal = _soonest(remove(instance, machine_id, moment) for machine_id in unwanted if machine_id not in postponed)
+    step = _resolve(instance, moment) or _toward_desired(instance, moment, removing=bool(unwanted))
     if isinstance(step, Apply):
         return step
     if isinstance(removal, Act):
         return removal
+    if isinstance(step, Buy) and postponed:
+        return removal or Wait()
     if isinstance(step, Wait) and removal is not None:
         return _soonest((removal, step)) or step
     return step
@@ -67,6 +74,11 @@ def _unwanted(instance: Instance) -> tuple[MachineId, ...]:
     present = machine is not None and machine.status is not MachineStatus.REMOVED
     mine = (machine.id,) if machine is not None and present else ()
     return (*mine, *instance.discarded, *instance.strays)
+
+
+def removes(instance: Instance, act: Act) -> bool:
+    """Whether a call belongs to the removal of a machine that nobody wants."""
+    return act.machine_id in _unwanted(instance)
 
 
 def _resolve(instance: Instance, moment: Moment) -> Step | None:
@@ -132,8 +144,8 @@ def _without_machine(instance: Instance, moment: Moment) -> Step:
 
 def _creating(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
     late = _late(instance, machine, moment)
-    if isinstance(late, float):
-        return Wait(until=late)
+    if not isinstance(late, tuple):
+        return late
     code, message = late
     if instance.spec.protect:
         return Apply(outcomes.startup_failed(instance, code=code, message=message, at=moment.now))
@@ -143,18 +155,27 @@ def _creating(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
     return Apply(outcomes.startup_failed(discarded, code=code, message=message, at=moment.now))
 
 
-def _late(instance: Instance, machine: SeenMachine, moment: Moment) -> float | tuple[Code, str]:
-    """When the start-up will have taken too long, or that it has."""
+def _late(instance: Instance, machine: SeenMachine, moment: Moment) -> Wait | Act | tuple[Code, str]:
+    """Wait until the start-up will have taken too long; then that it has, once a single read has not shown
+    otherwise.
+    """
+    until, code, message = _limit(instance, machine, moment)
+    if moment.now < until:
+        return Wait(until=until)
+    looked = moment.looked_at(machine.id)
+    return Act(Action.LOOK, machine.id) if looked is None or looked < until else (code, message)
+
+
+def _limit(instance: Instance, machine: SeenMachine, moment: Moment) -> tuple[float, Code, str]:
+    """Until when the present part of the start-up may take, and what it means when it takes longer."""
     operation, limits = instance.operation, moment.limits
     error = f"; Novita says: {machine.error}" if machine.error else ""
     if machine.pulling_since is not None:
         until = machine.pulling_since + limits.pull_timeout
-        message = f"the image was not pulled within {limits.pull_timeout:g} s{error}"
-        return until if moment.now < until else (Code.PULL_TIMEOUT, message)
+        return until, Code.PULL_TIMEOUT, f"the image was not pulled within {limits.pull_timeout:g} s{error}"
     accepted = operation.accepted_at or operation.requested_at
     until = accepted + limits.startup_timeout + machine.pulled_seconds
-    message = f"the machine did not run within {limits.startup_timeout:g} s{error}"
-    return until if moment.now < until else (Code.STARTUP_TIMEOUT, message)
+    return until, Code.STARTUP_TIMEOUT, f"the machine did not run within {limits.startup_timeout:g} s{error}"
 
 
 def _starting(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
@@ -172,12 +193,14 @@ def _starting(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
     if isinstance(late, tuple):
         code, message = late
         return Apply(outcomes.startup_failed(instance, code=code, message=message, at=moment.now))
+    if isinstance(late, Act):
+        return late
     if restart and machine.status is MachineStatus.RUNNING:
         visible = operation.accepted_at + observed.RESTART_VISIBLE_SECONDS
         if moment.now < visible:
             return Wait(until=visible)
         return Apply(observed.begun_running(instance, at=moment.now))
-    return Wait(until=late)
+    return late
 
 
 def _passed(instance: Instance, machine: SeenMachine, moment: Moment) -> Step | None:

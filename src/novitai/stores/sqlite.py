@@ -227,7 +227,7 @@ def _open_writer(path: Path | None) -> Writer:
             conn.close()
             raise
     except (sqlite_connection.EngineError, OSError) as error:
-        raise sqlite_connection.unavailable(error) from error
+        raise sqlite_connection.unavailable(error, path) from error
     for outcome in writer.do([_free_what_was_held]):
         if outcome.error is not None:
             writer.close()

@@ -147,8 +147,8 @@ class Reader:
             return Outcome(error=error)
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
+def unavailable(error: Exception, path: Path | None = None) -> StoreUnavailable:
     """What an error of the engine means: it cannot serve now; nothing of the work was acknowledged."""
-    refusal = StoreUnavailable(f"the store cannot serve: {error}")
+    refusal = StoreUnavailable(f"the store {f'{path} ' if path else ''}cannot serve: {error}")
     refusal.__cause__ = error
     return refusal

@@ -40,7 +40,9 @@ class MemoryCoordination:
         return Admission(slot=outcome.id)
 
     async def release(self, window: str, slot: int) -> None:
-        await self.settle(window, slot)
+        self.log.append(f"release {window}")
+        self.open_slots.remove(slot)
+        self.limiter.release(slot)
 
     async def settle(self, window: str, slot: int) -> None:
         self.log.append(f"settle {window}")

@@ -188,6 +188,12 @@ def test_on_a_create_nothing_can_be_gone_or_in_a_wrong_state():
         assert type(judge(reply, Effect.CREATE, names_one=False)) is Rejected
 
 
+@pytest.mark.parametrize("reason", ["IMAGE_NOT_FOUND", "NETWORK_STORAGE_NOT_FOUND", "TEMPLATE_NOT_FOUND"])
+def test_what_a_machine_needs_and_lacks_says_nothing_of_the_machine(reason):
+    """A start that is refused because a volume is gone must not pass for news that the machine is gone."""
+    assert type(judge(refusal(400, reason), Effect.CHANGE)) is Rejected
+
+
 def test_a_list_that_is_not_found_is_a_wrong_address():
     """It must not pass for news about a machine."""
     assert type(judge(refusal(404), Effect.READ, names_one=False)) is Broken

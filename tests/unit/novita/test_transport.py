@@ -85,7 +85,7 @@ async def test_the_last_word_comes_after_admission_and_before_the_bytes():
 
 
 async def test_an_objection_at_the_last_moment_stops_the_call_and_reaches_the_caller_unchanged():
-    """Nothing is sent, the slot is settled and the permit given back, so it counts neither way."""
+    """Nothing is sent; the slot and the permit are given back, so it counts neither way."""
     bench = Bench(answer())
     objection = LookupError("the lease is lost")
 
@@ -316,7 +316,7 @@ async def test_an_open_breaker_sends_nothing_and_takes_no_slot():
 
 
 async def test_a_breaker_that_opened_while_a_call_waited_for_its_slot_holds_it_back():
-    """It is asked again after admission; the slot is settled at once."""
+    """It is asked again after admission; the slot is given back at once."""
     bench = Bench(TROUBLE, breaker=BreakerSettings(failure_threshold=1, open_seconds=300), limit=1)
     early = asyncio.create_task(bench.transport.call(STOP, ACT))
     late = asyncio.create_task(bench.transport.call(STOP, msgspec.structs.replace(ACT, longest_wait=90)))
@@ -353,6 +353,27 @@ async def test_after_the_pause_one_probe_goes_out_at_a_time():
     assert failure.code is Code.CIRCUIT_BREAKER_OPEN
     assert len(bench.sender.sent) == 2
     assert bench.coordination.open_slots == set()
+
+
+async def test_calls_that_are_held_back_while_a_probe_is_out_use_up_nothing():
+    """After an outage many ask at once; the window must be free for them when the breaker closes."""
+    bench = Bench(TROUBLE, breaker=BreakerSettings(failure_threshold=1), limit=10)
+    await bench.fail(Unclear)
+    await bench.clock.advance(61)
+
+    async def probe():
+        await asyncio.Event().wait()
+
+    bench.sender._steps = [probe]
+    first = asyncio.create_task(bench.transport.call(STOP, ACT))
+    await settle()
+    for _ in range(30):
+        failure = await bench.fail(TryLater)
+        assert failure.code is Code.CIRCUIT_BREAKER_OPEN
+    used = (await bench.coordination.window_use("public")).used
+    first.cancel()
+
+    assert used == 1
 
 
 async def test_a_cancelled_call_settles_its_slot_and_gives_its_permit_back():

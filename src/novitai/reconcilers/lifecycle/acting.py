@@ -111,11 +111,17 @@ class Acting:
         try:
             await self._provider.delete(machine_id, run.call(instance, Share.ACT))
         except Gone as failure:
+            if machine_id in instance.discarded and machine_id not in dict(instance.delete_sent):
+                await self._deleted(instance, machine_id)  # no more to be asked; a reading is to say the same
+                return
             if not await self._gone(instance, machine_id):
                 raise PutOff(observed.EVIDENCE_APART_SECONDS + 1.0, why="Novita does not know the machine") from failure
             return
         except ProviderFailure as failure:
             raise self._put_off(run, failure) from failure
+        await self._deleted(instance, machine_id)
+
+    async def _deleted(self, instance: Instance, machine_id: MachineId) -> None:
         at = self._ledger.clock.now()
         await self._ledger.apply(
             instance.id,

@@ -24,6 +24,7 @@ from novitai.domain.events import FactType
 from novitai.domain.ids import MAX_ATTEMPTS, InstanceId, MachineId, Marker, machine_name
 from novitai.domain.instance import Attempt, AttemptOutcome, Instance, attempt_id
 from novitai.domain.keys import KeyLimits
+from novitai.domain.lifecycle import State
 from novitai.domain.offers import Offer, Ranked
 from novitai.operations import ceilings, records
 from novitai.operations.catalogue import FRESH_SECONDS, CatalogueBook
@@ -138,11 +139,11 @@ class Buying:
     async def _none_fits(self, instance: Instance, ranked: tuple[Ranked, ...]) -> None:
         waits = instance.spec.wait_for_capacity_seconds
         now = self._ledger.clock.now()
-        passing = any(place.objection is not None and place.objection.passes for place in ranked)
+        passing = not ranked or any(place.objection is not None and place.objection.passes for place in ranked)
         if passing and waits is not None and now < instance.operation.requested_at + waits:
             await self._another_round(instance)
             raise PutOff(CAPACITY_ROUND_SECONDS, why="no capacity; waiting for it as asked")
-        if passing or not ranked:
+        if passing:
             tried = len(instance.refusals)
             message = f"no capacity: {tried} offers refused and no other fits" if tried else "no offer has capacity now"
             await self._fail(instance, Code.NO_CAPACITY, message)
@@ -154,6 +155,8 @@ class Buying:
         """Told once per round: still waiting. Every offer may be tried again."""
 
         def waiting(now: Instance) -> Change:
+            if now.operation.id != instance.operation.id or now.state is not State.CREATING:
+                return Change(instance=now)  # stopped or deleted meanwhile
             cleared = msgspec.structs.replace(now, refusals=())
             told = fact(
                 FactType.CREATING,
@@ -286,7 +289,8 @@ class Buying:
     async def _later(self, instance: Instance, failure: TryLater) -> None:
         if not failure.rate_limited:
             self._rate_limited.pop(instance.id, None)
-            raise PutOff(pause_after(failure, random=self._ledger.ids.random()), why=failure.message) from failure
+            pause = pause_after(failure, random=self._ledger.ids.random())
+            raise PutOff(pause, why=failure.message, failed=failure.retry_after is None) from failure
         count = self._rate_limited.get(instance.id, 0) + 1
         self._rate_limited[instance.id] = count
         if count < RATE_LIMITS_MEAN_QUOTA:

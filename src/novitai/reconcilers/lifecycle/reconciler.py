@@ -16,7 +16,7 @@ from novitai.operations import records
 from novitai.operations.ledger import Ledger, Snapshot, work_of
 from novitai.operations.reads import ReadModel, machines_of
 from novitai.policies.backoff import requeue_delay
-from novitai.policies.steps import Act, Action, Apply, Buy, Limits, Wait, next_step
+from novitai.policies.steps import Act, Action, Apply, Buy, Limits, Wait, next_step, removes
 from novitai.ports.store import Check, Claim, Commit, Conflict, Finish, JobStatus, Put, Requeue
 from novitai.reconcilers.lifecycle.acting import Acting
 from novitai.reconcilers.lifecycle.buying import Buying
@@ -24,6 +24,10 @@ from novitai.reconcilers.lifecycle.run import PutOff, Run
 
 log = structlog.get_logger("novitai.lifecycle")
 
+OBSERVE_AGAIN_SECONDS = 60.0
+"""In observe mode, until what would be done is looked at again: it is to be done when changes are allowed, even by
+another process.
+"""
 MOST_STEPS = 40
 """Steps in one run; more than any way through the table needs, so reaching it is a fault and is logged as one."""
 
@@ -80,25 +84,44 @@ class LifecycleReconciler:
         run.forget_looks_but_at(machines_of(instance))
         now = self._ledger.clock.now()
         step = next_step(
-            instance, now=now, limits=self._settings.limits, looked_at=run.looked_at, crowded=self._reads.backlog() > 0
+            instance,
+            now=now,
+            limits=self._settings.limits,
+            looked_at=run.looked_at,
+            crowded=self._reads.backlog() > 0,
+            postponed=run.postponed,
         )
         match step:
             case Wait(until=until):
                 if await self._buying.call_has_ended(snapshot):
                     return False
+                later = run.put_off_until(until, now=now)
+                if later is not None:
+                    raise later
                 await self._end(run, snapshot, until)
                 return True
             case Apply():
                 await self._apply(snapshot, step)
             case Buy() | Act() if self._settings.observe and not _only_looks(step):
                 log.info("would_act", instanceId=instance.id, step=repr(step))
-                await self._end(run, snapshot, None)
+                await self._end(run, snapshot, now + OBSERVE_AGAIN_SECONDS)
                 return True
             case Buy():
                 await self._buying.buy(run, snapshot)
             case Act():
-                await self._acting.act(run, snapshot, step)
+                await self._act(run, snapshot, step)
         return False
+
+    async def _act(self, run: Run, snapshot: Snapshot, act: Act) -> None:
+        """Make a call; one that removes a machine in vain must not hold up a stop, or the removal of another
+        machine.
+        """
+        try:
+            await self._acting.act(run, snapshot, act)
+        except PutOff as later:
+            if not removes(snapshot.instance, act):
+                raise
+            run.postpone(act.machine_id, later)
 
     async def _apply(self, snapshot: Snapshot, step: Apply) -> None:
         puts: tuple[Put, ...] = ()
@@ -147,7 +170,8 @@ class LifecycleReconciler:
         if later.failed:
             pause = max(pause, requeue_delay(run.claim.attempts, random=self._ledger.ids.random()))
         due = self._ledger.clock.now() + pause
-        log.debug("put_off", instanceId=instance_id, seconds=round(pause, 3), why=later.why)
+        tell = log.warning if later.failed else log.debug
+        tell("retry", instanceId=instance_id, type=run.claim.type, seconds=round(pause, 3), why=later.why)
         requeue = self._requeue(run.claim, snapshot.instance, due, keep_attempts=later.failed, error=later.why)
         await self._ledger.store.commit(Commit(finish=Finish(claim=run.claim, requeue=requeue)))
 

@@ -46,6 +46,25 @@ class Run:
         self.claim = claim
         self.ledger = ledger
         self.looked_at = looked_at
+        self._postponed: dict[MachineId, PutOff] = {}
+
+    @property
+    def postponed(self) -> frozenset[MachineId]:
+        """Machines whose removal was tried in vain in this run; what else there is to do goes on without them."""
+        return frozenset(self._postponed)
+
+    def postpone(self, machine_id: MachineId, later: PutOff) -> None:
+        """Leave the removal of a machine to a later run."""
+        self._postponed[machine_id] = later
+
+    def put_off_until(self, until: float | None, *, now: float) -> PutOff | None:
+        """How a run that has nothing else to do before `until` ends when removals were postponed; None when none
+        was.
+        """
+        first = min(self._postponed.values(), key=lambda later: later.seconds, default=None)
+        if first is None or until is None or until >= now + first.seconds:
+            return first
+        return PutOff(max(0.0, until - now), why=first.why)
 
     def forget_looks_but_at(self, machines: Iterable[MachineId]) -> None:
         """Remember only when machines were read that the instance still has."""

@@ -188,8 +188,8 @@ class Observer:
             log.warning("sweep_incomplete", seen=len(sweep.seen), total=sweep.total, unreadable=sweep.unreadable)
 
     async def _settle(self, doubts: Sequence[Doubt]) -> tuple[int, bool]:
-        """Settle some doubts, the longest unread first; how many calls that took, and whether none of them showed
-        that the list is wrong.
+        """Settle some doubts, the longest unread first; how many calls that took, and whether the list can be believed:
+        none of its gaps turned out to be wrong, and none was left unread.
         """
         at = self._clock.now()
         self._settled = {d.machine_id: self._settled.get(d.machine_id, 0.0) for d in doubts}
@@ -211,7 +211,7 @@ class Observer:
             if doubt.absent and exists:
                 log.warning("sweep_contradicted", novitaId=doubt.machine_id)
                 trusted = False
-        return calls, trusted
+        return calls, trusted and not any(doubt.absent for doubt in chosen[self._settings.confirmations_per_sweep :])
 
     # ── pace and trouble ──────────────────────────────────────────────────────────────────────────────────────────────
 

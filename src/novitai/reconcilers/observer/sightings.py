@@ -34,6 +34,15 @@ _UNWATCHED = {State.LOST, State.DELETED, State.DELETING}
 _GOING = {MachineStatus.REMOVING, MachineStatus.REMOVED}
 
 
+def _outlives(instance: Instance, machine_id: MachineId) -> bool:
+    """Whether a machine of a deleted instance should not be there any more. What somebody else was seen to delete is
+    none of that: nobody asked us to.
+    """
+    present = instance.machine is not None and instance.machine.id == machine_id
+    deleted = instance.state is State.DELETED and instance.desired.by != "outside"
+    return deleted and present and machine_id not in instance.strays
+
+
 @dataclass(frozen=True)
 class Doubt:
     """Something that only a single read can settle. `settle` tells whether the machine exists; `absent`: the list
@@ -82,7 +91,7 @@ class Sightings:
         if marker is None or marker.installation != self._installation:
             return None
         owner = self._reads.get(marker.instance_id) or await self._ledger.load(marker.instance_id)
-        if owner is None or machine.id in machines_of(owner.instance):
+        if owner is None or (machine.id in machines_of(owner.instance) and not _outlives(owner.instance, machine.id)):
             return None
         attempt = owner.instance.open_attempt
         if attempt is not None and attempt.number == marker.attempt:
@@ -90,7 +99,7 @@ class Sightings:
             return None
         if machine.status in _GOING:
             return None
-        return Doubt(machine.id, lambda: self._report_stray(owner.instance, machine))
+        return Doubt(machine.id, lambda: self._report_stray(owner.instance, marker, machine))
 
     async def _take_ours(self, snapshot: Snapshot, machine: Machine, read_at: float) -> Doubt | None:
         sighting = Sighting(machine=machine, at=read_at, confirmed=False)
@@ -135,14 +144,21 @@ class Sightings:
         )
         return records.put_attempt(ended)
 
-    async def _report_stray(self, owner: Instance, machine: Machine) -> bool:
-        """A second machine with the marker of one instance, unless the list only lagged behind its end."""
+    async def _report_stray(self, owner: Instance, marker: Marker, machine: Machine) -> bool:
+        """A second machine with the marker of one instance, unless the list only lagged behind its end, or this view of
+        the instance behind its beginning.
+        """
         try:
             found = await self._provider.machine(machine.id, self._call)
         except Gone:
             return False
         if found.status in _GOING:
             return False
+        latest = await self._ledger.load(owner.id)
+        attempt = latest.instance.open_attempt if latest is not None else None
+        if latest is not None and attempt is not None and attempt.number == marker.attempt:
+            await self._adopt(latest.instance, marker, machine)
+            return True
         log.error("leak_suspected", instanceId=owner.id, novitaId=machine.id)
         at = self._clock.now()
         await self._ledger.apply(owner.id, lambda now: outcomes.stray_found(now, machine.id, at=at))
