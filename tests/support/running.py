@@ -52,7 +52,9 @@ class House:
     receivers: Receivers
     store: Store
 
-    async def create(self, *, draft: Draft | None = None, limits: KeyLimits | None = None, **fields: Any) -> str:
+    async def create(
+        self, *, draft: Draft | None = None, limits: KeyLimits | None = None, owner: str = "key_1", **fields: Any
+    ) -> str:
         """Ask for an instance; its id."""
         usual: dict[str, Any] = {
             "name": "demo",
@@ -63,7 +65,7 @@ class House:
         request = CreateRequest(**(usual | fields))
         creation = self.program.operations.creation
         created = await creation.create(
-            request, context(draft=draft, limits=limits), lambda c: Answer(status=201, body=c.instance.id)
+            request, context(draft=draft, limits=limits, owner=owner), lambda c: Answer(status=201, body=c.instance.id)
         )
         return created.instance.id
 

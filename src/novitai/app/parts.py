@@ -235,6 +235,7 @@ def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:
         sealer=base.sealer,
         installation=base.installation,
         limits=groups.ceilings(base.settings),
+        keys=operations.keys,
     )
     acting = Acting(provider=base.provider, ledger=operations.ledger, sealer=base.sealer)
     return LifecycleReconciler(

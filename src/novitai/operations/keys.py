@@ -80,6 +80,11 @@ class Keys:
             return None
         return Actor(owner=key.id, scope=key.scope, limits=key.limits)
 
+    def limits_of(self, owner: str) -> KeyLimits:
+        """What the key of this id may use at most; nothing is limited for a key that is not stored."""
+        key = self._by_id.get(owner)
+        return key.limits if key is not None else KeyLimits()
+
     async def make(
         self, *, name: str, scope: Scope, expires_at: float | None, limits: KeyLimits, put: tuple[Put, ...] = ()
     ) -> NewKey:

@@ -14,6 +14,7 @@ from novitai.domain.errors import (
     Unclear,
 )
 from novitai.domain.instance import AttemptOutcome, Verb
+from novitai.domain.keys import KeyLimits, Scope
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import MachineStatus
 from novitai.domain.money import Usd
@@ -360,3 +361,25 @@ async def test_either_billing_mode_may_be_taken():
         await house.ready(billing=BillingChoice.AUTO)
 
         assert len(house.provider.present()) == 1
+
+
+async def test_the_next_best_offer_does_not_pass_the_limits_of_the_key_that_asked():
+    """A key's dollars an hour hold for the machine that is bought, not only for the offer that was best at acceptance."""
+    cheap, dear = builders.product(), builders.product("4090.dear", price_per_gpu=Usd(90_000))
+    regions = (builders.CALIFORNIA,)
+
+    def offer_both(provider: TimedProvider) -> None:
+        provider.offered = builders.catalogue(cheap, dear, regions=regions)
+
+    async with running(arrange=offer_both) as house:
+        limits = KeyLimits(usd_per_hour=Usd(cheap.price_per_gpu + 1))
+        keys = house.program.operations.keys
+        made_key = await keys.make(name="team", scope=Scope.WRITE, expires_at=None, limits=limits)
+
+        house.provider.fail("create", FULL)
+        made = await house.create(limits=limits, owner=made_key.key.id)
+        failed = await house.until(made, State.FAILED)
+
+        assert failed.last_error is not None
+        assert failed.last_error.code is Code.BUDGET_EXCEEDED
+        assert creates(house) == 1

@@ -23,11 +23,11 @@ from novitai.domain.errors import (
 from novitai.domain.events import FactType
 from novitai.domain.ids import MAX_ATTEMPTS, InstanceId, MachineId, Marker, machine_name
 from novitai.domain.instance import Attempt, AttemptOutcome, Instance, attempt_id
-from novitai.domain.keys import KeyLimits
 from novitai.domain.lifecycle import State
 from novitai.domain.offers import Offer, Ranked
 from novitai.operations import ceilings, records
 from novitai.operations.catalogue import FRESH_SECONDS, CatalogueBook
+from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
 from novitai.policies import outcomes, placement
@@ -57,6 +57,7 @@ class Buying:
         sealer: Sealer,
         installation: str,
         limits: ceilings.Ceilings,
+        keys: Keys,
     ) -> None:
         self._provider = provider
         self._ledger = ledger
@@ -65,6 +66,7 @@ class Buying:
         self._sealer = sealer
         self._installation = installation
         self._ceilings = limits
+        self._keys = keys
         self._rate_limited: dict[InstanceId, int] = {}
 
     async def buy(self, run: Run, snapshot: Snapshot) -> None:
@@ -131,7 +133,7 @@ class Buying:
             others,
             ceilings=self._ceilings,
             owner=instance.owner,
-            limits=KeyLimits(),
+            limits=self._keys.limits_of(instance.owner),
             price=offer.price_per_hour,
             gpus=offer.gpu_num,
         )
