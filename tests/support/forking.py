@@ -12,13 +12,21 @@ import socket
 import sys
 from importlib import import_module
 
-PROGRAMS = ("novitai.app.serve", "novitai.cli", "novitai_client.cli.program", "uvloop", "novitai_main")
+PROGRAMS = (
+    "novitai_main",
+    "novitai.cli",
+    "novitai.app.serve",
+    "uvloop",
+    "novitai_client.cli.program",
+    "novitai_client",
+)
+CLIENT = ("_sync.client", "_async.client", "models", "errors", "cli.tables", "cli.failures")
 LARGEST_MESSAGE = 65_536
 
 
 def main() -> None:
     """Serve requests until the other end goes away."""
-    for name in PROGRAMS:
+    for name in (*PROGRAMS, *(f"novitai_client.{part}" for part in CLIENT)):
         import_module(name)
     wire = socket.socket(fileno=int(sys.argv[1]))
     wire.send(b'"ready"')

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from aiohttp import web
@@ -18,7 +19,7 @@ Manner = Literal["ok", "503", "429", "reset", "lost"]
 UNLUCKY: tuple[Manner, ...] = ("503", "429", "reset", "lost")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Arrival:
     """One attempt as it arrived."""
 
@@ -28,7 +29,7 @@ class Arrival:
     at: float
     manner: Manner
 
-    @property
+    @cached_property
     def event(self) -> dict[str, Any]:
         return json.loads(self.body)
 
@@ -47,6 +48,7 @@ class Receiver:
         self._chance = random.Random(self.seed)
         self._arrived = asyncio.Condition()
         self._runner: web.AppRunner | None = None
+        self._told: dict[str, dict[int, str]] = defaultdict(dict)
 
     async def start(self) -> None:
         app = web.Application()
@@ -62,15 +64,10 @@ class Receiver:
 
     # ── the ledger ──
 
-    @property
-    def acknowledged(self) -> list[Arrival]:
-        """What the sender may take as delivered."""
-        return [arrival for arrival in self.ledger if arrival.manner == "ok"]
-
     def types(self, instance_id: str) -> list[str]:
         """The types of an instance's acknowledged events, in their own order."""
-        events = {a.event["sequence"]: a.event for a in self.acknowledged if a.event["instanceId"] == instance_id}
-        return [events[sequence]["type"] for sequence in sorted(events)]
+        events = self._told[instance_id]
+        return [events[sequence] for sequence in sorted(events)]
 
     def bodies(self) -> dict[str, set[bytes]]:
         """The different bodies that came under each id: never more than one."""
@@ -81,11 +78,7 @@ class Receiver:
 
     def sequences(self) -> dict[str, list[int]]:
         """The sequence numbers acknowledged for each instance, sorted."""
-        found: dict[str, set[int]] = defaultdict(set)
-        for arrival in self.acknowledged:
-            if arrival.event["instanceId"]:
-                found[arrival.event["instanceId"]].add(arrival.event["sequence"])
-        return {instance: sorted(numbers) for instance, numbers in found.items()}
+        return {instance_id: sorted(events) for instance_id, events in self._told.items() if events}
 
     async def until(self, told: Callable[[], bool], *, seconds: float = 20.0) -> None:
         """Wait until the ledger shows something."""
@@ -102,6 +95,8 @@ class Receiver:
             id=request.headers["webhook-id"], body=body, headers=dict(request.headers), at=time.time(), manner=manner
         )
         self.ledger.append(arrival)
+        if manner == "ok" and arrival.event["instanceId"]:
+            self._told[arrival.event["instanceId"]][arrival.event["sequence"]] = arrival.event["type"]
         async with self._arrived:
             self._arrived.notify_all()
         if manner in {"reset", "lost"} and request.transport is not None:

@@ -10,6 +10,8 @@ from novitai.operations import records
 from novitai.ports.store import Store
 
 ALL = "all"
+SEARCHED_AT_ONCE = 500
+"""Entries read at once in search of an event. Ids sort by their making, so a whole page of older ones ends the search."""
 
 
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,20 @@ class History:
         """The events after a position, oldest first."""
         page = await self._store.read_log(records.EVENTS, ALL, after=position, limit=limit)
         return [Positioned(entry.position, records.read_event(entry.body)) for entry in page.entries]
+
+    async def position_of(self, event_id: str) -> int | None:
+        """Where an event stands in the log, searched from the newest; None when it is not there, or not any more."""
+        before: int | None = None
+        while True:
+            page = await self._store.read_log(
+                records.EVENTS, ALL, after=before, limit=SEARCHED_AT_ONCE, descending=True
+            )
+            ids = {records.read_event(entry.body).id: entry.position for entry in page.entries}
+            if event_id in ids:
+                return ids[event_id]
+            before = page.next_position
+            if before is None or max(ids) < event_id:
+                return None
 
     async def deliveries(self, instance_id: str, *, cursor: str | None, limit: int) -> DeliveryPage:
         """A page of an instance's deliveries. Raises ValueError for a cursor of another list."""

@@ -211,7 +211,10 @@ def _passed(instance: Instance, machine: SeenMachine, moment: Moment) -> Step | 
     if moment.crowded or startup.may_be_ready(instance, now=moment.now):
         return Apply(startup.ready(instance, at=moment.now))
     details = _details(instance, machine, moment)
-    return details if isinstance(details, Act) else Wait(until=health.passed_at + startup.DETAILS_WAIT_SECONDS)
+    if isinstance(details, Act):
+        return details
+    longest = health.passed_at + startup.DETAILS_WAIT_SECONDS
+    return Wait(until=min(longest, details.until) if details is not None and details.until else longest)
 
 
 def _just_running(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
@@ -250,6 +253,8 @@ def _details(instance: Instance, machine: SeenMachine, moment: Moment) -> Wait |
     if moment.crowded:
         return Wait(until=moment.now + DETAILS_AGAIN_SECONDS)
     looked = moment.looked_at(machine.id)
+    if looked is not None and looked < (instance.running_at or 0.0):
+        looked = None  # what was read before this run of the machine says nothing of it
     passed = instance.health is not None and instance.health.passed_at is not None
     hurried = passed and instance.state is not State.READY
     pause = startup.DETAILS_WAIT_SECONDS / 2 if hurried else DETAILS_AGAIN_SECONDS

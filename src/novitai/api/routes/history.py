@@ -33,6 +33,7 @@ from novitai.operations.history import History
 ROUTES = Routes("events")
 _NOT_FOUND = {404: "There is no such instance"}
 LONGEST_POSITION = 19  # digits; fewer always fit into 64 bits
+EVENT_PREFIX = "evt_"
 
 
 @ROUTES.add("GET", "/api/events", needs=Scope.READ, answer=EventListAnswer)
@@ -50,21 +51,31 @@ async def list_events(parts: Parts, query: Annotated[EventQuery, Query()]) -> Re
 
 @ROUTES.add("GET", "/api/events/stream", needs=Scope.READ, media="text/event-stream")
 async def stream_events(request: Request, parts: Parts, visit: Here) -> Response:
-    """Events as they happen, as server-sent events. `Last-Event-ID` goes on after that one; without it the stream begins now.
+    """Events as they happen, as server-sent events. `Last-Event-ID` goes on after that one: an id of the stream, or an event's own;
+    without it the stream begins now.
 
-    Ids are places in the log. A reader that cannot keep up is let go, and can come back with its last id.
+    The stream's ids are places in the log. A reader that cannot keep up is let go, and can come back with its last id.
     """
     visit.held = True
-    last = request.headers.get("last-event-id")
-    if last is not None and not (last.isascii() and last.isdigit() and len(last) < LONGEST_POSITION):
-        raise invalid("Last-Event-ID", "must be the id of an event of this stream")
     hub: Hub = request.app.state.hub
     return EventStream(
         hub,
-        after=int(last) if last else None,
+        after=await _place(parts, request.headers.get("last-event-id")),
         allowed=lambda: parts.keys.actor(visit.key_text) is not None,
         shutting_down=parts.shutting_down,
     )
+
+
+async def _place(parts: Parts, last: str | None) -> int | None:
+    """The place in the log that a reader has reached."""
+    if not last:
+        return None
+    if last.isascii() and last.isdigit() and len(last) < LONGEST_POSITION:
+        return int(last)
+    place = await History(parts.store).position_of(last) if last.startswith(EVENT_PREFIX) else None
+    if place is None:
+        raise invalid("Last-Event-ID", "must be the id of an event that is still in the log")
+    return place
 
 
 @ROUTES.add(
