@@ -1,5 +1,5 @@
 """Real servers against the stand-in for Novita."""
 
-from support.processes import forks, site
+from support.sites import forks, site
 
 __all__ = ["forks", "site"]

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from novitai_client import webhooks
-from support.processes import CREATE, WEBHOOK_SECRET, Server, Site, instance_of, order
+from support.sites import CREATE, WEBHOOK_SECRET, Server, Site, instance_of, order
 
 SETTLE_SECONDS = 2.0
 WIDE_WINDOWS = (

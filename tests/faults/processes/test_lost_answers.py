@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from support.processes import CREATE, SPEED, Forks, Site, instance_of, open_site
+from support.processes import Forks
+from support.sites import CREATE, SPEED, Site, instance_of, open_site
 
 SETTLE_SECONDS = 2.0
 DONE, NOT_DONE = {"afterEffect": True}, {"afterEffect": False}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from novitai_client import AsyncClient, Conflict, NotAllowed, NotFound, ValidationFailed
-from support.processes import Server, Site
+from support.sites import Server, Site
 
 
 class Noting:

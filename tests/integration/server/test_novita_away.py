@@ -6,7 +6,7 @@ from typing import Any
 
 import aiohttp
 
-from support.processes import KEY, Server, Site
+from support.sites import KEY, Server, Site
 
 PROMPT_SECONDS = 0.1
 START_SECONDS = 5.0

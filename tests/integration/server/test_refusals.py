@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.processes import KEY, NOVITA_KEY, WEBHOOK_SECRET, Site
+from support.sites import KEY, NOVITA_KEY, WEBHOOK_SECRET, Site
 
 FAILED, USAGE = 1, 2
 ANOTHER_KEY = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="

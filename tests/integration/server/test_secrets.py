@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from support.processes import KEY, NOVITA_KEY, WEBHOOK_SECRET, Server, Site, order
+from support.sites import KEY, NOVITA_KEY, WEBHOOK_SECRET, Server, Site, order
 
 SECRETS_KEY = base64.b64encode(b"planted: the key that seals all.").decode()
 INTERNAL_KEY = "planted-internal-key-1d7f"

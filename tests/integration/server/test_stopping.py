@@ -9,7 +9,7 @@ from itertools import count
 import aiohttp
 import pytest
 
-from support.processes import KEY, Server, Site, order
+from support.sites import KEY, Server, Site, order
 
 PER_SECOND = 100
 LONGEST_STOP = 10.0

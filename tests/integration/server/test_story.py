@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from novitai_client import webhooks
-from support.processes import KEY, WEBHOOK_SECRET, Server, Site
+from support.sites import KEY, WEBHOOK_SECRET, Server, Site
 
 DONE, USAGE, NOT_FOUND, REFUSED, NOT_ALLOWED, AWAY = 0, 2, 3, 4, 5, 6
 ORDER = ("--product", "RTX 4090 24GB", "--image", "ubuntu:22.04", "--port", "8080/http", "--env", "TOKEN=hidden")

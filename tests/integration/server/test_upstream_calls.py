@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 
-from support.processes import CREATE, Server, Site, order
+from support.sites import CREATE, Server, Site, order
 
 LIMIT, CREATES = 20, 60
 RUN_SECONDS, PATIENCE_SECONDS = 1.0, 2.0

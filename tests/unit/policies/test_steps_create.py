@@ -279,3 +279,16 @@ def test_while_other_creates_wait_for_room_ready_does_not_wait_for_ssh_details()
 
     assert isinstance(step, Apply)
     assert step.change.instance.state is State.READY
+
+
+def test_a_look_before_this_run_says_nothing_of_its_ssh_details() -> None:
+    """After a restart the details are read anew at once: what was read of the earlier run does not count as looking."""
+    began = NOW - 1
+    checking = instance(
+        State.HEALTH_CHECKING, machine=seen_machine(connection=None), running_at=began, health=Health(started_at=began)
+    )
+    assert checking.machine is not None
+
+    step = next_step(checking, now=NOW, limits=Limits(), looked_at=began - 5)
+
+    assert step == Act(Action.LOOK, checking.machine.id, patient=True)
