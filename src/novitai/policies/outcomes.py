@@ -213,9 +213,7 @@ def start_refused(instance: Instance, *, operation_id: str, failure: ProviderFai
     if instance.machine is not None and instance.machine.status is MachineStatus.RUNNING:
         refused = with_fields(move(refused, Observation.MACHINE_RUNNING, at=at), running_at=at)
     else:
-        word = msgspec.structs.replace(
-            instance.desired, state=DesiredState.STOPPED, reason=f"start refused: {failure.code}", at=at
-        )
+        word = Desired(state=DesiredState.STOPPED, by="novita", reason=f"start refused: {failure.code}", at=at)
         refused = with_fields(move(refused, Observation.START_REFUSED, at=at), desired=word)
     told = fact(
         FactType.FAILED,

@@ -218,6 +218,7 @@ def test_a_refused_start_leaves_the_machine_stopped_and_says_what_can_be_done():
 
     assert change.instance.state is State.STOPPED
     assert change.instance.wants is DesiredState.STOPPED
+    assert change.instance.desired.by == "novita"  # the user said no such thing
     assert "create a new one elsewhere" in change.instance.last_error.message
     assert told(change) == [FactType.FAILED]
 
