@@ -13,7 +13,6 @@ from novita_simulator.errors import (
     image_or_auth,
     insufficient_resource,
     invalid_param,
-    invalid_state_change,
     not_enough_balance,
     rate_limited,
 )
@@ -21,6 +20,7 @@ from novita_simulator.lifecycle import (
     ALLOWED,
     CREATE,
     MIGRATING,
+    REACHED,
     REMOVE,
     RESET,
     RESET_STOPPED,
@@ -72,6 +72,8 @@ def create(world: World, order: CreateOrder, now: float) -> Machine:
 
 def start(world: World, instance_id: str, now: float) -> Machine:
     """A stopped machine holds no GPU, so a start may find none (novita-wire.md 7.1)."""
+    if _has_reached(world, "start", instance_id):
+        return world.machine(instance_id)
     machine = _ready_for(world, "start", instance_id)
     _check_balance(world, now)
     if world.stock.free(machine.pool) < machine.units:
@@ -86,6 +88,8 @@ def start(world: World, instance_id: str, now: float) -> Machine:
 
 
 def stop(world: World, instance_id: str, now: float) -> Machine:
+    if _has_reached(world, "stop", instance_id):
+        return world.machine(instance_id)
     machine = _ready_for(world, "stop", instance_id)
     spot.call_off(machine)
     world.send(machine, STOP, now)
@@ -100,12 +104,14 @@ def restart(world: World, instance_id: str, now: float) -> Machine:
 
 def delete(world: World, instance_id: str, now: float) -> Machine:
     """From any status, unless it is paid by the month; charges end here."""
+    if _has_reached(world, "delete", instance_id):
+        return world.machine(instance_id)
     machine = _ready_for(world, "delete", instance_id)
     if machine.billing_mode == "monthly":
         raise Refusal(400, "PREPAID_INSTANCE_NOT_SUPPORT_RELEASE", "prepaid instance not support release")
     job = world.jobs.get(machine.job_id)
     if job and machine.status == MIGRATING and not world.settings.switches.delete_while_migrating:
-        raise invalid_state_change()
+        raise world.wrong_state()
     if job:
         job.move("break", now)
         machine.job_id = ""
@@ -160,11 +166,17 @@ def set_auto_migrate(world: World, instance_id: str, *, enabled: bool, system_di
     machine.auto_migrate_system_disk = system_disk
 
 
+def _has_reached(world: World, action: str, instance_id: str) -> bool:
+    """Whether the action is a repeated one that the world is set to accept without doing anything."""
+    accepted = world.settings.switches.repeated_actions == "accepted"
+    return accepted and world.machine(instance_id).status in REACHED[action]
+
+
 def _ready_for(world: World, action: str, instance_id: str, *, idle: bool = False) -> Machine:
     """The machine, if its status allows the action and (when asked) no job works on it."""
     machine = world.machine(instance_id)
     if machine.status not in ALLOWED[action] or (idle and machine.job_id):
-        raise invalid_state_change()
+        raise world.wrong_state()
     return machine
 
 

@@ -120,6 +120,11 @@ class Ledger:
         self._spent += purchase.ticks
         meter.purchases.append(purchase)
 
+    @property
+    def granted(self) -> int:
+        """Ticks that the account began with, or was given."""
+        return self._granted
+
     def spent(self, now: float) -> int:
         self._settle(now)
         return self._spent

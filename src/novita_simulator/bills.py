@@ -73,6 +73,20 @@ def usage(world: World, query: BillQuery, now: float) -> list[Row]:
     return sorted(rows, key=lambda row: row.start, reverse=True)
 
 
+def shown_until(world: World, now: float) -> float:
+    """Up to when balance and bills know what was used; they may be behind."""
+    return now - world.settings.real(world.settings.switches.bill_lag_seconds)
+
+
+def shown_balance(world: World, now: float) -> int:
+    """Ticks left, as far as the billing knows."""
+    until = shown_until(world, now)
+    if until == now:
+        return world.ledger.balance(now)  # known without visiting every machine
+    used = sum(owner.meter.used(0, until) + owner.meter.paid_ahead() for owner in _owners(world))
+    return world.ledger.granted - used
+
+
 def purchases(world: World, *, owner_id: str, start: int, end: int) -> list[tuple[Machine, Purchase]]:
     """The fixed-term bill: months of machines, paid ahead."""
     return [

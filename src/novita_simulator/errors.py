@@ -29,9 +29,9 @@ def bad_request() -> Refusal:
     return Refusal(400, "REQUEST", "invalid request body")
 
 
-def invalid_state_change() -> Refusal:
-    """Asked for an action that the machine's status does not allow; the message is the recorded one (2.1)."""
-    return Refusal(400, "CONFLICT", "invalid state change")
+def invalid_state_change(reason: str) -> Refusal:
+    """Asked for an action that the machine's status does not allow; only the message was recorded (2.1)."""
+    return Refusal(400, reason, "invalid state change")
 
 
 def insufficient_resource(reason: str = "INSUFFICIENT_RESOURCE") -> Refusal:

@@ -41,6 +41,13 @@ RESET = Path(((TO_RESET, "to_reset"), (RESETTING, "resetting")), end=RUNNING)
 RESET_STOPPED = Path(((TO_RESET, "to_reset"), (RESETTING, "resetting")), end=EXITED)
 REMOVE = Path(((TO_REMOVE, "to_remove"), (REMOVING, "removing")), end=REMOVED)
 
+# The statuses in which an action has nothing left to do, or is under way.
+REACHED = {
+    "start": frozenset({TO_START, STARTING, PULLING, RUNNING}),
+    "stop": frozenset({TO_STOP, STOPPING, EXITED}),
+    "delete": GOING_AWAY,
+}
+
 # The statuses in which each action is taken; anything else is "invalid state change".
 ALLOWED = {
     "start": frozenset({EXITED}),

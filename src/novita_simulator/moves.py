@@ -8,7 +8,7 @@ from functools import partial
 
 from novita_simulator import spot
 from novita_simulator.account import SYSTEM_USER, USER_ID
-from novita_simulator.errors import Refusal, insufficient_resource, invalid_state_change
+from novita_simulator.errors import Refusal, insufficient_resource
 from novita_simulator.jobs import Job
 from novita_simulator.lifecycle import ALLOWED, MIGRATING, RUNNING
 from novita_simulator.machine import Machine
@@ -19,7 +19,7 @@ def migrate(world: World, instance_id: str, now: float, *, by_system: bool = Fal
     machine = world.machine(instance_id)
     announced = machine.spot.status in {"notified", "reclaiming"}
     if machine.status not in ALLOWED["migrate"] or machine.job_id or announced:
-        raise invalid_state_change()
+        raise world.wrong_state()
     if world.ledger.balance(now) <= 0:
         raise Refusal(400, "EXPIRED_OR_BALANCE_NOT_ENOUGH", "expired or balance not enough")
     if world.stock.free(machine.pool) < machine.units:
@@ -35,7 +35,7 @@ def migrate(world: World, instance_id: str, now: float, *, by_system: bool = Fal
 def save_image(world: World, instance_id: str, *, registry_auth_id: str, now: float) -> Job:
     machine = world.machine(instance_id)
     if machine.status not in ALLOWED["saveImage"] or machine.job_id:
-        raise invalid_state_change()
+        raise world.wrong_state()
     if registry_auth_id and registry_auth_id not in world.account.registry_auths:
         raise world.missing("RESOURCE_NOT_FOUND")
     job = _open_job(world, machine, "saveImage", now)
@@ -50,7 +50,7 @@ def break_job(world: World, job_id: str, now: float) -> Job:
     if job.type != "saveImage":
         raise Refusal(400, "MIGRATION_JOB_NOT_BREAKABLE", "migration job not breakable")
     if not job.is_open:
-        raise invalid_state_change()
+        raise world.wrong_state()
     job.move("break", now)
     _free(world.machines.get(job.instance_id), job)
     return job

@@ -11,6 +11,7 @@ from novita_simulator.machine import Env, Port
 
 MIN_ROOTFS, MAX_ROOTFS = 10, 6144
 MOST_PORTS = 15
+LONGEST_NAME = 255
 _RESERVED_PORTS = frozenset({2222, 2223, 2224})
 _PORT_TYPES = ("http", "tcp")
 

@@ -1,7 +1,7 @@
 """Pages of a list, as Novita is seen to cut them (novita-wire.md 1.5).
 
 Official and unofficial clients begin at page 0 or at page 1 and both find the newest entry there, so by default both are the first
-page; a switch decides otherwise. A size above the limit is taken down to it.
+page; a switch decides otherwise. A size above the limit is taken down to it, or refused.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,10 @@ def read_page(
     """The page asked for in a query string; other names are nobody's business and ignored."""
     default = default_size or switches.default_page_size
     number = query.whole(number_field, 1, least=0)
-    size = min(query.whole("pageSize", default, least=0) or default, switches.max_page_size)
+    asked = query.whole("pageSize", default, least=0) or default
+    if asked > switches.max_page_size and switches.oversized_pages == "refused":
+        raise InvalidField(query.name("pageSize"), f"must be at most {switches.max_page_size}")
+    size = min(asked, switches.max_page_size)
     if switches.paging != "normal":
         return PageRequest(number=number, size=default, skip=0, everything=switches.paging == "everything")
     if not query.has(number_field):

@@ -50,18 +50,29 @@ class Delays:
 class Switches:
     """The unknowns of Novita's API and the limits of the account."""
 
-    not_found_status: int = _one_of(400, 404)
+    not_found_status: int = _one_of(400, 404, 200)  # 200: the single GET of a missing machine answers {}
     bad_key_status: int = _one_of(401, 403)  # 401 UNAUTHORIZED or 403 INVALID_API_KEY
     removed_listed_seconds: float = 0  # how long a deleted machine is still shown as `removed`
     paging: str = _one_of("normal", "first-page", "everything")  # the others ignore pageNum and pageSize
     page_base: str = _one_of("both", "zero", "one")  # which number is the first page
     default_page_size: int = 10
     max_page_size: int = 100
+    oversized_pages: str = _one_of("cut", "refused")  # what becomes of a pageSize above the maximum
     empty_body_on_delete: bool = False  # an empty body in place of {}
-    name_filter: bool = True  # whether the list's `name` filter does anything
+    action_answers: str = _one_of(
+        "documented", "empty-object", "empty-body", "no-content"
+    )  # start, stop, restart, delete
+    repeated_actions: str = _one_of(
+        "refused", "accepted"
+    )  # a start of what runs, a stop of what stands, a second delete
+    state_change_reason: str = _one_of("CONFLICT", "REQUEST", "OPERATION_LIMIT", "DEPENDENT_RESOURCE_STATE")
+    name_filter: str = _one_of("contains", "prefix", "exact", "ignored")  # what the list's `name` filter does
     list_lag_seconds: float = 0  # a new machine is missing from the list for this long
     lag_hides_get: bool = False  # and from the single GET too
     longest_name: int = 255
+    long_names: str = _one_of("refused", "cut")
+    price_units_per_usd: int = 100_000  # the unit of prices on the wire; what is billed stays the same
+    bill_lag_seconds: float = 0  # balance and bills show what was used up to so long ago
     gpu_quota: int = 0  # GPUs at a time; 0 is no limit
     quota_status: int = _one_of(400, 429)  # 400 CREATE_GPU_NUM_LIMIT or 429 RATE_LIMIT_EXCEEDED
     rate_limit_per_minute: int = 0  # calls; 0 is no limit

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from novita_simulator.account import USER_ID, NetworkStorage, RegistryAuth, Template
+from novita_simulator.billing import PRICE_UNITS_PER_USD
 from novita_simulator.catalogue import Catalogue, Cluster, Product
 from novita_simulator.jobs import Job
 from novita_simulator.lifecycle import RUNNING
@@ -43,9 +44,14 @@ class ProductView:
     wanted: int
 
 
-def product(item: Product, catalogue: Catalogue, view: ProductView) -> Json:
+def price(units: int, world: World) -> str:
+    """A price of 1/100000 USD, in the unit that the wire is set to use."""
+    return str(units * world.settings.switches.price_units_per_usd // PRICE_UNITS_PER_USD)
+
+
+def product(item: Product, world: World, view: ProductView) -> Json:
     deployable = view.free >= max(1, view.wanted)
-    monthly = [{"price": str(item.monthly_price), "month": 1}] if item.monthly_price else []
+    monthly = [{"price": price(item.monthly_price, world), "month": 1}] if item.monthly_price else []
     return {
         "id": item.id,
         "name": item.name,
@@ -57,17 +63,17 @@ def product(item: Product, catalogue: Catalogue, view: ProductView) -> Json:
         "maxRootFS": item.disk,
         "minLocalStorage": 0,
         "maxLocalStorage": 2048,
-        "regions": [catalogue.clusters[cluster_id].name for cluster_id in item.cluster_ids],
-        "price": str(item.price),
+        "regions": [world.catalogue.clusters[cluster_id].name for cluster_id in item.cluster_ids],
+        "price": price(item.price, world),
         "monthlyPrice": monthly,
         "billingMethods": list(item.billing_modes),
-        "spotPrice": str(item.spot_price),
+        "spotPrice": price(item.spot_price, world),
         "inventoryState": inventory_state(view.free),
         "canBuy": deployable,
     }
 
 
-def cpu_product(item: Product, *, free: int) -> Json:
+def cpu_product(item: Product, world: World, *, free: int) -> Json:
     return {
         "id": item.id,
         "name": item.name,
@@ -76,7 +82,7 @@ def cpu_product(item: Product, *, free: int) -> Json:
         "rootfsSize": item.disk,
         "localVolumeSize": 0,
         "availableDeploy": free > 0,
-        "price": str(item.price),
+        "price": price(item.price, world),
     }
 
 

@@ -14,7 +14,7 @@ from novita_simulator.account import Account, default_account
 from novita_simulator.agenda import Agenda
 from novita_simulator.billing import Ledger, container_disk_rate, gpu_rate
 from novita_simulator.catalogue import Catalogue, default_catalogue
-from novita_simulator.errors import Refusal
+from novita_simulator.errors import Refusal, invalid_state_change
 from novita_simulator.jobs import JobBook
 from novita_simulator.lifecycle import EXITED, MIGRATING, PULLING, REMOVED, RUNNING, TO_REMOVE, Path
 from novita_simulator.machine import Machine
@@ -92,8 +92,13 @@ class World:
         yield from self.machines.values()
 
     def missing(self, reason: str) -> Refusal:
-        """Not found, with the status that the world is set to use."""
-        return Refusal(self.settings.switches.not_found_status, reason, reason.replace("_", " ").lower())
+        """Not found, with the status that the world is set to use; 200 is the single GET's own way to say it."""
+        status = 404 if self.settings.switches.not_found_status == 404 else 400
+        return Refusal(status, reason, reason.replace("_", " ").lower())
+
+    def wrong_state(self) -> Refusal:
+        """An action that the machine's status does not allow, with the reason that the world is set to use."""
+        return invalid_state_change(self.settings.switches.state_change_reason)
 
     def app_phase(self, machine: Machine, now: float) -> str:
         """What a caller of the machine's ports meets: refuse, 502, ok or hang."""

@@ -7,6 +7,7 @@ from novita_simulator.errors import Refusal
 from novita_simulator.http.ask import Ask, Routes
 from novita_simulator.metrics import series, window_of
 from novita_simulator.paging import read_page
+from novita_simulator.world import World
 
 _BASE = "/openapi/v1"
 _DAY = 86_400
@@ -20,7 +21,7 @@ def _metrics(ask: Ask) -> object:
 
 
 def _balance(ask: Ask) -> object:
-    balance = bill_units(ask.world.ledger.balance(ask.now))
+    balance = bill_units(bills.shown_balance(ask.world, ask.now))
     return {
         "availableBalance": str(balance),
         "cashBalance": str(balance),
@@ -39,10 +40,14 @@ def _usage(ask: Ask) -> object:
         owner_id=ask.query.text("ownerId", ""),
         product_name=ask.query.text("productName", ""),
     )
-    return {"bills": [_usage_row(row) for row in bills.usage(ask.world, query, ask.now)]}
+    return {
+        "bills": [
+            _usage_row(row, ask.world) for row in bills.usage(ask.world, query, bills.shown_until(ask.world, ask.now))
+        ]
+    }
 
 
-def _usage_row(row: bills.Row) -> wire.Json:
+def _usage_row(row: bills.Row, world: World) -> wire.Json:
     return {
         "userId": USER_ID,
         "startTime": str(row.start),
@@ -53,9 +58,9 @@ def _usage_row(row: bills.Row) -> wire.Json:
         "ownerID": row.owner.id,
         "billNum0": str(row.gpu_seconds),
         "billNum1": str(row.disk_seconds),
-        "basePrice0": str(row.owner.base_price),
+        "basePrice0": wire.price(row.owner.base_price, world),
         "basePrice1": "500" if row.owner.category == "gpu" else "200",
-        "discountPrice0": str(row.owner.base_price),
+        "discountPrice0": wire.price(row.owner.base_price, world),
         "discountPrice1": "500" if row.owner.category == "gpu" else "200",
         "amount": str(row.amount),
         "voucherAmount": "0",

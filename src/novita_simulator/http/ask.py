@@ -1,6 +1,7 @@
 """A request, as the routes see it: parsed, at a moment, and without any transport.
 
-Routes are plain functions from an `Ask` to a JSON value (`EMPTY` for no body at all), so they can be read as a table.
+Routes are plain functions from an `Ask` to a JSON value (`EMPTY` for no body at all, `NO_CONTENT` for a status that says so), so they
+can be read as a table.
 """
 
 from collections.abc import Callable
@@ -11,11 +12,15 @@ from novita_simulator.stage import Stage
 from novita_simulator.world import World
 
 
+@dataclass(frozen=True)
 class Empty:
-    """The answer that has no body."""
+    """An answer that has no body."""
+
+    status: int
 
 
-EMPTY = Empty()
+EMPTY = Empty(200)
+NO_CONTENT = Empty(204)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,15 @@
 """Novita's public v1 API for machines, products and jobs (novita-wire.md 3.1-3.10)."""
 
+from dataclasses import replace
 from functools import partial
 
 from novita_simulator import actions, moves, wire
 from novita_simulator.catalogue import BILLING_MODES, Cluster, Product
-from novita_simulator.errors import invalid_param
-from novita_simulator.http.ask import EMPTY, Ask, Routes
+from novita_simulator.errors import Refusal, invalid_param
+from novita_simulator.http.ask import EMPTY, NO_CONTENT, Ask, Routes
 from novita_simulator.jobs import JobFilter
 from novita_simulator.machine import Machine
-from novita_simulator.orders import read_create, read_edit, read_upgrade
+from novita_simulator.orders import LONGEST_NAME, read_create, read_edit, read_upgrade
 from novita_simulator.paging import read_page
 
 BASE = "/gpu-instance/openapi/v1"
@@ -26,7 +27,7 @@ def _products(ask: Ask) -> object:
     wanted = ask.query.whole("gpuNum", 0, least=0, most=8)
     return {
         "data": [
-            wire.product(product, ask.world.catalogue, wire.ProductView(free=free, wanted=wanted))
+            wire.product(product, ask.world, wire.ProductView(free=free, wanted=wanted))
             for product, free in _found(ask, kind="gpu", mode=mode)
             if _is_large_enough(product, ask)
         ]
@@ -35,7 +36,10 @@ def _products(ask: Ask) -> object:
 
 def _cpu_products(ask: Ask) -> object:
     return {
-        "data": [wire.cpu_product(product, free=free) for product, free in _found(ask, kind="cpu", mode="onDemand")]
+        "data": [
+            wire.cpu_product(product, ask.world, free=free)
+            for product, free in _found(ask, kind="cpu", mode="onDemand")
+        ]
     }
 
 
@@ -67,7 +71,10 @@ def _is_large_enough(product: Product, ask: Ask) -> bool:
 
 
 def _create(ask: Ask) -> object:
-    order = read_create(ask.body, longest_name=ask.world.settings.switches.longest_name)
+    switches = ask.world.settings.switches
+    cut = switches.long_names == "cut"
+    order = read_create(ask.body, longest_name=LONGEST_NAME if cut else switches.longest_name)
+    order = replace(order, name=order.name[: switches.longest_name])
     return {"id": actions.create(ask.world, order, ask.now).id}
 
 
@@ -77,16 +84,26 @@ def _list(ask: Ask) -> object:
 
 
 def _fits(machine: Machine, ask: Ask) -> bool:
-    name = ask.query.text("name", "") if ask.world.settings.switches.name_filter else ""
     return (
-        name.lower() in machine.name.lower()
+        _is_named(machine, ask.query.text("name", ""), ask.world.settings.switches.name_filter)
         and ask.query.text("productName", "").lower() in machine.product.name.lower()
         and ask.query.text("status", machine.status, longest=63) == machine.status
     )
 
 
+def _is_named(machine: Machine, wanted: str, how: str) -> bool:
+    name, wanted = machine.name.lower(), wanted.lower()
+    fits = {"contains": wanted in name, "prefix": name.startswith(wanted), "exact": wanted == name, "ignored": True}
+    return not wanted or fits[how]
+
+
 def _get(ask: Ask) -> object:
-    machine = ask.world.machine(ask.query.text("instanceId", shortest=1, longest=255))
+    try:
+        machine = ask.world.machine(ask.query.text("instanceId", shortest=1, longest=255))
+    except Refusal:
+        if ask.world.settings.switches.not_found_status == 200:
+            return {}
+        raise
     return wire.single_machine(machine, ask.world, log_address=partial(_log_address, ask.origin, machine.id))
 
 
@@ -95,20 +112,26 @@ def _log_address(origin: str, instance_id: str, kind: str) -> str:
 
 
 def _start(ask: Ask) -> object:
-    return _moved(actions.start(ask.world, _instance_id(ask), ask.now))
+    return _acted(ask, _moved(actions.start(ask.world, _instance_id(ask), ask.now)))
 
 
 def _stop(ask: Ask) -> object:
-    return _moved(actions.stop(ask.world, _instance_id(ask), ask.now))
+    return _acted(ask, _moved(actions.stop(ask.world, _instance_id(ask), ask.now)))
 
 
 def _restart(ask: Ask) -> object:
-    return _moved(actions.restart(ask.world, _instance_id(ask), ask.now))
+    return _acted(ask, _moved(actions.restart(ask.world, _instance_id(ask), ask.now)))
 
 
 def _delete(ask: Ask) -> object:
     actions.delete(ask.world, _instance_id(ask), ask.now)
-    return EMPTY if ask.world.settings.switches.empty_body_on_delete else {}
+    return _acted(ask, EMPTY if ask.world.settings.switches.empty_body_on_delete else {})
+
+
+def _acted(ask: Ask, documented: object) -> object:
+    """The answer of an action: what is documented or was seen, or what a switch makes of it (3.6 leaves it open)."""
+    answers = {"documented": documented, "empty-object": {}, "empty-body": EMPTY, "no-content": NO_CONTENT}
+    return answers[ask.world.settings.switches.action_answers]
 
 
 def _migrate(ask: Ask) -> object:

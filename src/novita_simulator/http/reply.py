@@ -26,9 +26,9 @@ class Reply:
 
 
 def json_reply(value: object, *, status: int = 200, headers: dict[str, str] | None = None) -> Reply:
-    """A JSON body; `EMPTY` is no body at all."""
+    """A JSON body; an `Empty` is no body at all, with its own status."""
     if isinstance(value, Empty):
-        return Reply(status=status, content_type="text/plain", headers=headers or {})
+        return Reply(status=value.status, content_type="text/plain", headers=headers or {})
     return Reply(status=status, body=json.dumps(value).encode(), headers=headers or {})
 
 

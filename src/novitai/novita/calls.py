@@ -33,7 +33,8 @@ class BreakerName(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Request(Generic[T]):
-    """One call. `path` follows the client's base address; `body` is JSON or None.
+    """One call. `path` follows the client's base address (with the breaker `account`: that of metrics and billing);
+    `body` is JSON or None.
 
     `read` turns the body of a 2xx answer into our words, or raises `reading.Unreadable`. `names_one`: the call is about
     one thing named in it, so that "not found" says that this thing is gone. `secrets` are values of the body that must
@@ -54,12 +55,13 @@ class Request(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """An answer as received, with its whole body. `retry_after` is the header's text."""
+    """An answer as received, with its whole body. `retry_after` and `date` are the headers' texts."""
 
     status: int
     body: bytes = field(repr=False)
     content_type: str = ""
     retry_after: str | None = None
+    date: str | None = None
 
     @property
     def succeeded(self) -> bool:

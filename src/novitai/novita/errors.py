@@ -258,6 +258,11 @@ def never_sent(what: str) -> TryLater:
     return TryLater(f"Novita could not be reached: {what}")
 
 
+def nothing_there(status: int) -> Gone:
+    """A success that holds an empty record in place of the thing asked for."""
+    return Gone("Novita answered with an empty record", status=status)
+
+
 def broke_off(what: str, *, effect: Effect, timed_out: bool) -> ProviderFailure:
     """The request went out, wholly or in part, and no whole answer came back."""
     message = "Novita did not answer in time" if timed_out else f"the connection to Novita broke: {what}"
@@ -283,8 +288,12 @@ def may_repeat(failure: ProviderFailure, *, effect: Effect) -> bool:
 
 
 def works(failure: ProviderFailure) -> bool:
-    """Whether Novita itself is well although it said no: a 4xx other than 408 and 429. The breaker counts by this."""
+    """Whether Novita itself is well although it said no: not found, or a 4xx other than 408 and 429. The breaker counts
+    by this.
+    """
     status = failure.status
+    if isinstance(failure, Gone):
+        return True
     return status is not None and 400 <= status < 500 and status not in {408, 429}
 
 

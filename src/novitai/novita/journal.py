@@ -41,6 +41,20 @@ class NoTelemetry:
         """Do nothing."""
 
 
+class Exchange(msgspec.Struct, frozen=True, kw_only=True):
+    """One physical call as it went: the whole answer, if one came, and what was made of it. Times are Unix seconds."""
+
+    request: Request[Any]
+    reply: Reply | None
+    failure: ProviderFailure | None
+    began: float
+    ended: float
+
+
+Witness = Callable[[Exchange], None]
+"""Is shown every call that ended, with bodies and all their secrets: for tools that look into Novita's habits."""
+
+
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """How a client's calls have been going. Times are Unix seconds."""
 
@@ -54,12 +68,21 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Journal:
     """The record of one client's calls."""
 
-    def __init__(self, client: ClientName, telemetry: Telemetry, now: Callable[[], float], *, slow_ms: float) -> None:
+    def __init__(
+        self,
+        client: ClientName,
+        telemetry: Telemetry,
+        now: Callable[[], float],
+        *,
+        slow_ms: float,
+        witness: Witness | None = None,
+    ) -> None:
         self.health = Health()
         self._client = client
         self._telemetry = telemetry
         self._now = now
         self._slow_ms = slow_ms
+        self._witness = witness
         self._latencies: deque[float] = deque(maxlen=_REMEMBERED)
         self._breakers: dict[str, str] = {}
 
@@ -69,6 +92,8 @@ class Journal:
         """One physical call has ended with an answer, a failure, or both (a refusal)."""
         now = self._now()
         self._latencies.append(max(0.0, now - began))
+        if self._witness is not None:
+            self._witness(Exchange(request=request, reply=reply, failure=failure, began=began, ended=now))
         self._note_health(request, failure, reply, now)
         outcome = type(failure).__name__ if failure else "ok"
         self._tell(request, call, outcome=outcome, seconds=now - began, reply=reply, failure=failure)
@@ -156,15 +181,19 @@ class Journal:
 def _bodies(request: Request[Any], reply: Reply | None) -> dict[str, object]:
     bodies: dict[str, object] = {}
     if request.body:
-        bodies["request"] = _without_secrets(loggable_body(request.body, "application/json"))
+        bodies["request"] = _without_secrets(loggable_body(request.body, "application/json"), request.secrets)
     if reply is not None and reply.body:
-        bodies["answer"] = _without_secrets(loggable_body(reply.body, reply.content_type))
+        bodies["answer"] = _without_secrets(loggable_body(reply.body, reply.content_type), request.secrets)
     return bodies
 
 
-def _without_secrets(value: object) -> object:
+def _without_secrets(value: object, secrets: tuple[str, ...]) -> object:
+    """Without what hides by its name, and without this call's own secrets wherever an answer quotes them."""
     if isinstance(value, dict):
-        return {name: _REDACTED if name in _HIDDEN else _without_secrets(inner) for name, inner in value.items()}
+        return {name: _REDACTED if name in _HIDDEN else _without_secrets(held, secrets) for name, held in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(inner) for inner in value]
+        return [_without_secrets(held, secrets) for held in value]
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, _REDACTED)
     return value

@@ -6,13 +6,14 @@ It chooses the call and the client for each verb; how calls are made is `transpo
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
 import msgspec
 import structlog
 
-from novitai.domain.errors import ProviderFailure
+from novitai.domain.errors import ProviderFailure, Rejected, TryLater
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import BillingMode, Machine
 from novitai.domain.offers import Catalogue
@@ -20,9 +21,11 @@ from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
 from novitai.novita import jobs, translate, v1, wire
 from novitai.novita.calls import BreakerName, Request
 from novitai.novita.credentials import Credentials
-from novitai.novita.journal import Journal, NoTelemetry, Telemetry
+from novitai.novita.journal import Journal, NoTelemetry, Telemetry, Witness
+from novitai.novita.naming import Naming
+from novitai.novita.paging import Paging
 from novitai.novita.settings import NovitaSettings
-from novitai.novita.transport import Chance, HttpSender, Transport
+from novitai.novita.transport import Chance, HttpSender, Sender, Transport
 from novitai.ports.coordination import Coordination
 from novitai.ports.provider import (
     Call,
@@ -42,12 +45,21 @@ MOST_PAGES = 50
 _log = structlog.get_logger()
 
 
+T = TypeVar("T")
+
+
 class _HasId(Protocol):
     @property
     def id(self) -> str: ...
 
 
 R = TypeVar("R", bound=_HasId)
+
+
+class Connect(Protocol):
+    """How a client reaches its host: over HTTP, or, where time is made up, by hand."""
+
+    def __call__(self, *, base_url: str, api_key: str, settings: NovitaSettings) -> Sender: ...
 
 
 class NovitaProvider:
@@ -61,8 +73,12 @@ class NovitaProvider:
         clock: Clock,
         chance: Chance,
         telemetry: Telemetry | None = None,
+        witness: Witness | None = None,
+        connect: Connect = HttpSender,
     ) -> None:
         self._clock = clock
+        self._naming = Naming()
+        self._paging = Paging()
         self._credentials = Credentials(clock.now)
         client = partial(
             _transport,
@@ -71,6 +87,8 @@ class NovitaProvider:
             clock=clock,
             chance=chance,
             telemetry=telemetry or NoTelemetry(),
+            witness=witness,
+            connect=connect,
         )
         self._public = client(
             ClientName.PUBLIC,
@@ -93,19 +111,39 @@ class NovitaProvider:
 
     async def machines(self, page: int, page_size: int, call: Call) -> MachinePage:
         """One page of the list, counted from 1. Whether Novita honours paging is for the caller to judge."""
-        return await self._public.call(v1.machines(page, page_size), call)
+
+        async def ask(number: int, size: int) -> MachinePage:
+            return await self._public.call(v1.machines(number, size), call)
+
+        found = await self._paging.page(page, page_size, ask)
+        for machine in found.machines:
+            self._naming.seen(machine)
+        return found
 
     async def machine(self, machine_id: MachineId, call: Call) -> Machine:
         """One machine with its details. Raises Gone when Novita says that it does not exist."""
-        return await self._public.call(v1.machine(machine_id), call)
+        found = await self._public.call(v1.machine(machine_id), call)
+        self._naming.seen(found)
+        return found
 
     async def create(self, order: MachineOrder, call: Call) -> MachineId:
-        """Buy a machine. The registry credential is looked up first, by a call of its own without `before_send`."""
+        """Buy a machine. The registry credential is looked up first, by a call of its own without `before_send`. A name
+        that is refused as too long is TryLater: the next one will be shorter.
+        """
         image_auth = ""
         if order.image_auth_id:
             quiet = msgspec.structs.replace(call, before_send=None)
             image_auth = await self._credentials.content(order.image_auth_id, lambda: self._registry_auths(quiet))
-        return await self._public.call(v1.create(order, image_auth), call)
+        name = self._naming.fit(order.machine_name)
+        request = v1.create(msgspec.structs.replace(order, machine_name=name), image_auth)
+        try:
+            machine_id = await self._public.call(request, call)
+        except Rejected as refusal:
+            if not self._naming.refused(name, refusal):
+                raise
+            raise TryLater(refusal.message, reason=refusal.reason, status=refusal.status, retry_after=0.0) from refusal
+        self._naming.sent(machine_id, name)
+        return machine_id
 
     async def start(self, machine_id: MachineId, call: Call) -> None:
         """Start a stopped machine."""
@@ -157,10 +195,14 @@ class NovitaProvider:
         """Novita's jobs: from the internal API when its key is set, else (or when that fails) from the public one."""
         if self._internal is not None:
             try:
-                return await self._internal.call(jobs.internal_jobs(query), call)
+                return await self._internal.call(jobs.internal_jobs(self._as_numbered(query)), call)
             except ProviderFailure as failure:
                 _log.warning("novita_internal_jobs_failed", client=ClientName.INTERNAL.value, error=failure.message)
-        return await self._public.call(jobs.public_jobs(query), call)
+        return await self._public.call(jobs.public_jobs(self._as_numbered(query)), call)
+
+    async def ask(self, request: Request[T], call: Call) -> T:
+        """A call of the public client for which the port has no verb (`account.py`, or a list in an unusual way)."""
+        return await self._public.call(request, call)
 
     # ── the clients themselves ────────────────────────────────────────────────────────────────────────────────
 
@@ -182,13 +224,25 @@ class NovitaProvider:
     ) -> tuple[R, ...]:
         """All records of a list, each once. A page without anything new is the end, whatever the total says."""
         known: dict[str, R] = {}
+        paging = Paging()
+        total = 0
+
+        async def ask(number: int, size: int) -> tuple[list[R], int]:
+            return await self._public.call(page_request(number, size), call)
+
         for page in range(1, MOST_PAGES + 1):
-            records, total = await self._public.call(page_request(page, PAGE_SIZE), call)
+            records, total = await paging.sized(page, PAGE_SIZE, ask)
             before = len(known)
             known |= {record.id: record for record in records}
             if len(known) == before or len(known) >= total:
                 break
+        if len(known) < total:
+            with suppress(Rejected):  # page 0 may be another page than 1
+                known = {record.id: record for record in (await paging.sized(0, PAGE_SIZE, ask))[0]} | known
         return tuple(known.values())
+
+    def _as_numbered(self, query: ProviderJobQuery) -> ProviderJobQuery:
+        return msgspec.structs.replace(query, page=query.page - 1) if self._paging.from_zero else query
 
 
 def _transport(
@@ -203,14 +257,16 @@ def _transport(
     clock: Clock,
     chance: Chance,
     telemetry: Telemetry,
+    witness: Witness | None,
+    connect: Connect,
 ) -> Transport:
     return Transport(
         client=client,
-        sender=HttpSender(base_url=base_url, api_key=api_key, settings=settings),
+        sender=connect(base_url=base_url, api_key=api_key, settings=settings),
         coordination=coordination,
         clock=clock,
         chance=chance,
-        journal=Journal(client, telemetry, clock.now, slow_ms=settings.slow_ms),
+        journal=Journal(client, telemetry, clock.now, slow_ms=settings.slow_ms, witness=witness),
         pacing=settings.pacing,
         rate_limit=rate_limit,
         breakers=breakers,

@@ -25,6 +25,10 @@ class Unreadable(ValueError):
     """An answer that cannot be understood: not JSON, another shape, or without what it must have."""
 
 
+class EmptyRecord(Unreadable):
+    """A record in which nothing is set: what a service of this kind may answer for a thing that it does not have."""
+
+
 class Rows(msgspec.Struct, frozen=True):
     """The records of a list answer, each still raw, and Novita's own count (None when it gave none)."""
 
@@ -54,6 +58,15 @@ def record(body: bytes | msgspec.Raw, shape: type[T]) -> T:
         return msgspec.json.decode(body, type=shape)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not a {shape.__name__}: {type(error).__name__}") from None
+
+
+def is_blank(body: bytes) -> bool:
+    """Whether this is an object in which nothing is set: unset values are left out, or `""`, `"0"`, 0, false, null."""
+    try:
+        found = msgspec.json.decode(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and _unset(found)
 
 
 def part(raw: msgspec.Raw, shape: type[T]) -> T | None:
@@ -111,6 +124,12 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
         return decoder.decode(body)
     except (ValueError, RecursionError) as error:
         raise Unreadable(f"not the JSON that was expected: {type(error).__name__}") from None
+
+
+def _unset(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(_unset(inner) for inner in value.values())
+    return value in ("", "0", 0, None, []) or value is False
 
 
 def _count(raw: msgspec.Raw) -> int | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from importlib import metadata
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class NovitaSettings:
     api_base_url: str = "https://api.novita.ai/gpu-instance/openapi"
     internal_api_key: str | None = field(default=None, repr=False)
     internal_api_base_url: str = "https://api-server.novita.ai"
+    account_base_url: str = ""  # metrics and billing; empty: `/openapi/v1` of the host of `api_base_url`
     pacing: Pacing = Pacing()
     pool_size: int = 20
     rate_limit: int = 100
@@ -34,3 +36,9 @@ class NovitaSettings:
     proxy: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     version: str = field(default_factory=lambda: metadata.version("novitai"))
+
+    @property
+    def account_address(self) -> str:
+        """Where metrics and billing are (novita-wire.md 1.1)."""
+        parts = urlsplit(self.api_base_url)
+        return self.account_base_url or f"{parts.scheme}://{parts.netloc}/openapi/v1"

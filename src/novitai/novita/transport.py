@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from novitai.domain.errors import ProviderFailure
-from novitai.novita.calls import Reply, Request
+from novitai.novita.calls import BreakerName, Reply, Request
 from novitai.novita.errors import (
     breaker_open,
     broke_off,
@@ -27,12 +27,13 @@ from novitai.novita.errors import (
     limiter_full,
     may_repeat,
     never_sent,
+    nothing_there,
     too_late,
     unreadable,
     works,
 )
 from novitai.novita.journal import Journal
-from novitai.novita.reading import Unreadable
+from novitai.novita.reading import EmptyRecord, Unreadable
 from novitai.novita.settings import NovitaSettings, Pacing
 from novitai.novita.window import SharedWindow
 from novitai.ports.coordination import BreakerPermit, Coordination
@@ -94,6 +95,7 @@ class HttpSender:
 
     def __init__(self, *, base_url: str, api_key: str, settings: NovitaSettings) -> None:
         self._base_url = base_url.rstrip("/")
+        self._account_url = settings.account_address.rstrip("/")
         self._headers = {
             "Authorization": f"Bearer {api_key}",
             "User-Agent": f"novitai/{settings.version}",
@@ -109,7 +111,7 @@ class HttpSender:
         try:
             async with self._open().request(
                 request.method,
-                self._base_url + request.path,
+                (self._account_url if request.breaker is BreakerName.ACCOUNT else self._base_url) + request.path,
                 params=request.query,
                 data=request.body,
                 headers=_headers(request, correlation_id),
@@ -123,6 +125,7 @@ class HttpSender:
                     body=await _read_capped(response),
                     content_type=response.headers.get("Content-Type", ""),
                     retry_after=response.headers.get("Retry-After"),
+                    date=response.headers.get("Date"),
                 )
         except (aiohttp.ClientError, OSError) as error:  # TimeoutError is an OSError
             if not progress.sent:
@@ -300,6 +303,8 @@ class Transport:
         if reply.succeeded:
             try:
                 return request.read(reply.body)
+            except EmptyRecord:
+                return nothing_there(reply.status)
             except Unreadable as error:
                 return unreadable(str(error), effect=request.effect, status=reply.status)
         return failure_of(

@@ -14,7 +14,7 @@ from novitai.domain.offers import Product, Region
 from novitai.domain.templates import NetworkStorage, Template
 from novitai.novita import translate, wire
 from novitai.novita.calls import Effect, Request
-from novitai.novita.reading import Rows, Unreadable, check_json, record, rows
+from novitai.novita.reading import EmptyRecord, Rows, Unreadable, check_json, is_blank, record, rows
 from novitai.ports.provider import MachineOrder, MachinePage
 
 T = TypeVar("T")
@@ -24,8 +24,10 @@ S = TypeVar("S")
 # ── machines ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def machines(page: int, page_size: int) -> Request[MachinePage]:
-    """One page of the list (novita-wire.md 1.5: `pageNum`, and the first page is 1 for every server seen)."""
+def machines(page: int, page_size: int, *, name: str = "") -> Request[MachinePage]:
+    """One page of the list (novita-wire.md 1.5: `pageNum`, and the first page is 1 for every server seen). What the
+    `name` filter finds is not documented; nothing may rest on it.
+    """
 
     def read(body: bytes) -> MachinePage:
         found = rows(body, "instances")
@@ -38,15 +40,17 @@ def machines(page: int, page_size: int) -> Request[MachinePage]:
         operation="list_machines",
         method="GET",
         path="/v1/gpu/instances",
-        query={"pageNum": str(page), "pageSize": str(page_size)},
+        query={"pageNum": str(page), "pageSize": str(page_size)} | ({"name": name} if name else {}),
         read=read,
     )
 
 
 def machine(machine_id: MachineId) -> Request[Machine]:
-    """One machine; the record is the top-level object (novita-wire.md 3.5)."""
+    """One machine; the record is the top-level object (novita-wire.md 3.5). An empty one says that there is none."""
 
     def read(body: bytes) -> Machine:
+        if is_blank(body):
+            raise EmptyRecord("nothing is set")
         found = translate.machine(record(body, wire.Machine), detailed=True)
         if found.id != machine_id:
             raise Unreadable("the answer is about another machine")
@@ -60,6 +64,9 @@ def machine(machine_id: MachineId) -> Request[Machine]:
         names_one=True,
         read=read,
     )
+
+
+SHORTEST_SECRET = 6
 
 
 def create(order: MachineOrder, image_auth: str) -> Request[MachineId]:
@@ -87,8 +94,14 @@ def create(order: MachineOrder, image_auth: str) -> Request[MachineId]:
         body=msgspec.json.encode(body),
         effect=Effect.CREATE,
         read=lambda body: translate.machine_id(record(body, wire.Created).id),
-        secrets=(image_auth,) if image_auth else (),
+        secrets=_secrets(order, image_auth),
     )
+
+
+def _secrets(order: MachineOrder, image_auth: str) -> tuple[str, ...]:
+    """What Novita must not tell us back: a complaint about a value may quote it. Short values are words like any other."""
+    named = (image_auth, image_auth.partition(":")[2], *(value for _, value in order.envs))
+    return tuple(sorted({one for one in named if len(one) >= SHORTEST_SECRET}, key=len, reverse=True))
 
 
 def action(verb: str, machine_id: MachineId) -> Request[None]:
@@ -167,10 +180,16 @@ def template(template_id: str) -> Request[Template]:
 
 
 def registry_auths() -> Request[tuple[wire.RegistryAuth, ...]]:
-    """Registry credentials as Novita gives them: with their passwords, so the answer must not be kept."""
+    """Registry credentials as Novita gives them: with their passwords, so the answer must not be kept. One without an
+    id is left out: nobody can ask for it.
+    """
+
+    def identified(one: wire.RegistryAuth) -> wire.RegistryAuth:
+        translate.registry_auth(one)
+        return one
 
     def read(body: bytes) -> tuple[wire.RegistryAuth, ...]:
-        return tuple(_each(rows(body, "data"), wire.RegistryAuth, lambda one: one)[0])
+        return tuple(_each(rows(body, "data"), wire.RegistryAuth, identified)[0])
 
     return Request(operation="list_registry_auths", method="GET", path="/v1/repository/auths", read=read)
 

@@ -171,6 +171,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     update_at: Scalar = None
 
 
+class Balance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer of `/billing/balance/detail` (novita-wire.md 4)."""
+
+    available_balance: Scalar = None
+
+
+class Bill(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A row of `/billing/bill/list` (novita-wire.md 4). Trap: `ownerID`."""
+
+    owner_id: Scalar = msgspec.field(default=None, name="ownerID")
+    start_time: Scalar = None
+    amount: Scalar = None
+
+
 class ErrorBody(msgspec.Struct, frozen=True, kw_only=True):
     """What a refusal says (novita-wire.md 2.1). `error` is another service's habit: an object with `code` and
     `message`, or a text.

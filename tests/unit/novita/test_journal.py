@@ -139,6 +139,16 @@ def test_a_breaker_is_told_of_when_it_changes(journal):
     assert [line["state"] for line in lines] == ["OPEN", "HALF_OPEN", "CLOSED"]
 
 
+def test_an_answer_that_quotes_the_order_is_written_without_the_quote(journal, clock):
+    """Bodies are only for the most talkative level, and secrets not even for that."""
+    body = b'{"reason":"REQUEST","message":"the value hunter2 is too long","details":[{"value":"hunter2"}]}'
+
+    lines = end(journal, clock, request=CREATE, reply=Reply(status=400, body=body, content_type="application/json"))
+
+    assert "is too long" in str(lines)
+    assert "hunter2" not in str(lines)
+
+
 def test_a_request_prints_without_its_body():
     """Values with secrets do not print."""
     assert "hunter2" not in repr(CREATE) + repr(msgspec.structs.astuple(CALL))

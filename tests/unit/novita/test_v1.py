@@ -7,7 +7,7 @@ from novitai.domain.ids import MachineId
 from novitai.domain.machine import BillingMode, Port
 from novitai.novita import jobs, v1
 from novitai.novita.calls import BreakerName, Effect
-from novitai.novita.reading import Unreadable
+from novitai.novita.reading import EmptyRecord, Unreadable
 from novitai.ports.provider import ProviderJobQuery
 from unit.novita.doubles import order
 
@@ -131,10 +131,31 @@ def test_one_machine_is_the_top_level_object():
     assert request.read(b'{"id": "37d312386c80a3b9"}').detailed
 
 
-@pytest.mark.parametrize("body", [b"{}", b"", b'{"instance": {"id": "37d312386c80a3b9"}}', b'{"id": "another"}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'{"instance": {"id": "37d312386c80a3b9"}}',
+        b'{"id": "another"}',
+        b'{"id": "", "name": "x"}',
+    ],
+)
 def test_an_answer_that_is_not_about_this_machine_is_unreadable(body):
     """It is no proof that the machine is gone."""
-    with pytest.raises(Unreadable):
+    with pytest.raises(Unreadable) as refused:
+        v1.machine(MACHINE).read(body)
+
+    assert refused.type is Unreadable
+
+
+@pytest.mark.parametrize(
+    "body", [b"{}", b'{"id": "", "gpuNum": "0", "portMappings": [], "network": {"id": ""}, "x": null}']
+)
+def test_a_record_in_which_nothing_is_set_says_that_there_is_no_machine(body):
+    """One of the three ways to say it (novita-wire.md 1.2: what is unset is left out, or empty)."""
+    with pytest.raises(EmptyRecord):
         v1.machine(MACHINE).read(body)
 
 
@@ -202,3 +223,12 @@ def test_jobs_are_asked_alike_through_both_doors():
     body = b'{"jobs": [{"Id": "j", "state": {"state": "success"}}], "total": 11}'
     assert (public.read(body).source, internal.read(body).source) == ("public", "internal")
     assert (public.read(body).total, public.read(body).jobs[0].state) == (11, "success")
+
+
+def test_a_registry_credential_without_an_id_costs_itself_alone():
+    """Nobody can ask for it, and those that can be asked for are still found."""
+    body = b'{"data": [{"name": "nameless"}, {"id": "auth-1", "username": "me", "password": "x"}, null]}'
+
+    found = v1.registry_auths().read(body)
+
+    assert [one.id for one in found] == ["auth-1"]

@@ -81,9 +81,26 @@ def test_the_list_is_filtered_by_parts_of_names_and_by_status(fleet):
     assert play.get("/gpu/instances", productName="5090")["total"] == 0
 
 
-def test_the_name_filter_can_be_out_of_order(fleet):
-    """A switch makes the server ignore it: a client must not rest on it alone."""
-    assert fleet(nameFilter=False).get("/gpu/instances", name="m-07")["total"] == 25
+@pytest.mark.parametrize(
+    ("how", "part", "prefix", "whole"),
+    [("contains", 1, 25, 1), ("prefix", 0, 25, 1), ("exact", 0, 0, 1), ("ignored", 25, 25, 25)],
+)
+def test_the_name_filter_has_several_habits(fleet, how, part, prefix, whole):
+    """Which of them Novita has is not known: a client must not rest on it."""
+    play = fleet(nameFilter=how)
+
+    found = [play.get("/gpu/instances", name=name)["total"] for name in ("-07", "M-", "m-07")]
+
+    assert found == [part, prefix, whole]
+
+
+def test_a_page_that_is_too_large_can_be_refused(fleet):
+    """By switch, in place of being taken down to the maximum."""
+    play = fleet(maxPageSize=20, oversizedPages="refused")
+
+    assert len(play.names(pageSize=20)) == 20
+    with pytest.raises(InvalidField, match="pageSize"):
+        play.names(pageSize=21)
 
 
 def test_templates_come_twenty_at_a_time_by_channel(play):

@@ -3,6 +3,8 @@
 import pytest
 
 from novita_simulator.errors import Refusal
+from novita_simulator.fields import InvalidField
+from novita_simulator.http.ask import EMPTY, NO_CONTENT
 
 
 def test_a_product_has_prices_as_strings_and_sizes_as_numbers(play):
@@ -76,6 +78,80 @@ def test_not_found_is_400_with_a_reason_unless_switched_to_404(rehearse):
             "message": "resource not found",
             "metadata": {},
         }
+
+
+def test_a_missing_machine_can_be_an_empty_record(rehearse):
+    """The third way to say it: 200 and nothing in it, for the single GET alone."""
+    play = rehearse(switches={"notFoundStatus": 200})
+
+    assert play.get("/gpu/instance", instanceId="0123456789abcdef") == {}
+    with pytest.raises(Refusal, match="400 RESOURCE_NOT_FOUND"):
+        play.act("stop", "0123456789abcdef")
+
+
+@pytest.mark.parametrize(("habit", "answer"), [("empty-object", {}), ("empty-body", EMPTY), ("no-content", NO_CONTENT)])
+def test_actions_can_answer_with_nothing(rehearse, habit, answer):
+    """What an action answers is not documented: an empty object, an empty body, or 204."""
+    play = rehearse(switches={"actionAnswers": habit})
+    instance_id = play.running()
+
+    assert play.act("stop", instance_id) == answer
+    assert play.status(instance_id) == "toStop"
+    assert play.act("delete", instance_id) == answer
+
+
+def test_a_repeated_action_is_refused_or_accepted(rehearse):
+    """Refused with a reason that is a switch, since only the message is known; or accepted, and nothing happens."""
+    strict = rehearse(switches={"stateChangeReason": "REQUEST"})
+    with pytest.raises(Refusal, match="400 REQUEST: invalid state change"):
+        strict.act("start", strict.running())
+
+    easy = rehearse(switches={"repeatedActions": "accepted"})
+    instance_id = easy.running()
+    easy.act("start", instance_id)
+    assert easy.status(instance_id) == "running"
+    easy.act("delete", instance_id)
+    easy.act("delete", instance_id)
+    assert easy.status(instance_id) == "toRemove"
+
+
+def test_a_long_name_is_refused_or_cut(rehearse):
+    """At the length that is set."""
+    strict, cutting = (rehearse(switches={"longestName": 64, "longNames": how}) for how in ("refused", "cut"))
+
+    with pytest.raises(InvalidField, match="name"):
+        strict.create(name="x" * 65)
+    assert cutting.machine(cutting.create(name="x" * 65))["name"] == "x" * 64
+
+
+def test_prices_can_be_in_another_unit(rehearse):
+    """The wire says another number; the bill stays the same."""
+    play = rehearse(switches={"priceUnitsPerUsd": 10_000})
+    play.running()
+
+    prices = {item["id"]: (item["price"], item["spotPrice"]) for item in play.get("/products")["data"]}
+
+    assert prices["4090.16c62g"] == ("3500", "1750")
+    assert play.world.machine(play.create()).price == 35_000
+
+
+def test_balance_and_bills_can_be_late(rehearse):
+    """Charges are shown once the lag has passed; the account holder's money is gone before."""
+    play = rehearse(switches={"billLagSeconds": 3600})
+    instance_id = play.running()
+    play.wait(1800)
+    play.act("delete", instance_id)
+
+    def shown():
+        balance = play.get("/openapi/v1/billing/balance/detail")["availableBalance"]
+        bills = play.get("/openapi/v1/billing/bill/list", cycleType="Hour", productCategory="gpu", ownerId=instance_id)
+        return int(balance), sum(int(row["amount"]) for row in bills["bills"])
+
+    assert shown() == (1_000_000, 0)
+    play.wait(3700)
+    balance, billed = shown()
+    assert billed > 1_700
+    assert balance == 1_000_000 - billed
 
 
 def test_ssh_details_come_after_a_while_and_only_to_the_single_get(play):
