@@ -5,6 +5,7 @@ multicast too, so its properties are not asked (reliability.md 0.7). An IPv4 add
 as well. Metadata services are refused always; the operator can open other refused ranges, one by one.
 """
 
+import socket
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -81,6 +82,18 @@ class Guard:
             return "metadata"
         return next((reason for form in forms if (reason := self._reason(form))), None)
 
+    def refusal_of_host(self, host: str) -> str | None:
+        """Why a host is refused that is an address by itself, in any spelling that a resolver takes for one, or that is
+        `localhost`; None for every other name.
+        """
+        host = host.removesuffix(".").lower()
+        if host == "localhost" or host.endswith(".localhost"):
+            # RFC 6761: these are loopback everywhere.
+            reasons = [self.refusal(address) for address in ("127.0.0.1", "::1")]
+            return reasons[0] if all(reasons) else None
+        address = _as_address(host)
+        return self.refusal(address) if address is not None else None
+
     def _reason(self, address: Address) -> str | None:
         if _within(address, self._allowed) or _is_transparent(address):
             return None
@@ -89,6 +102,18 @@ class Guard:
                 return reason
         if isinstance(address, IPv6Address) and address not in _GLOBAL_UNICAST:
             return "reserved"
+        return None
+
+
+def _as_address(host: str) -> str | None:
+    """The address that a host is: `127.1`, `0x7f000001` and `2130706433` are all one for resolvers."""
+    try:
+        return str(ip_address(host.partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
         return None
 
 

@@ -5,8 +5,10 @@ same event id and the same bytes. A final answer (any 4xx but 408, 425 and 429) 
 delivery dead: kept, shown, replayable.
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
@@ -23,7 +25,7 @@ from novitai.ports.store import Claim, Commit, Conflict, Finish, JobStatus, Requ
 from novitai.ports.world import Clock, Ids, Sealer
 from novitai.resilience.retry import parse_retry_after
 from novitai.webhooks.signature import headers as signed_headers
-from novitai.webhooks.slow import SlowEndpoints
+from novitai.webhooks.slow import PATIENCE, Endpoints, Place, Standing
 
 log = structlog.get_logger("novitai.webhooks")
 
@@ -60,8 +62,10 @@ class Deliveries:
         egress: EgressClient,
         settings: WebhookSettings,
         told: Callable[[str, float | None], None],
+        step_aside: Callable[[Claim], None],
     ) -> None:
-        """`told` is given the outcome of each attempt and, of one that delivered, its lag behind the event in seconds.
+        """`step_aside` gives the lane's place of a claim to another job while its attempt goes on. `told` is given the
+        outcome of each attempt and, of one that delivered, its lag behind the event in seconds.
 
         Outcomes: `delivered`; `blocked` (the address is not one we call), `retry` (to be tried again), `refused` (for
         good).
@@ -73,7 +77,8 @@ class Deliveries:
         self._egress = egress
         self._settings = settings
         self._told = told
-        self.slow = SlowEndpoints()
+        self._step_aside = step_aside
+        self.endpoints = Endpoints()
         self.unsigned = 0
         """Attempts that went out without a signature, because there is no secret."""
 
@@ -90,18 +95,36 @@ class Deliveries:
             await self._store.commit(Commit(finish=Finish(claim=claim)))
             return
         url, secret = self._destination(delivery)
-        place = self.slow.enter(url)
+        place = self.endpoints.enter(url, self._clock.now())
         if place is None:
-            await self._wait_for_place(claim)
+            await self._wait_for_place(claim, url)
             return
-        with place:
+        with place, self._patience(claim, place):
             attempt, answer = await self._attempt(delivery, url, secret)
             place.ended(timed_out=attempt.status is None and attempt.error.startswith(TimedOut.kind))
         await self._record(claim, delivery, record.version, attempt, answer)
 
-    async def _wait_for_place(self, claim: Claim) -> None:
+    @contextmanager
+    def _patience(self, claim: Claim, place: Place) -> Iterator[None]:
+        """In here the lane's place is given back once the attempt takes long, or at once when it never had one."""
+        if place.aside:
+            self._step_aside(claim)
+
+        async def run_out() -> None:
+            while not place.slow and not place.aside:
+                await self._clock.sleep(PATIENCE)
+                if place.step_aside():
+                    self._step_aside(claim)
+
+        timer = asyncio.create_task(run_out(), name=f"patience with {claim.key}")
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    async def _wait_for_place(self, claim: Claim, url: str) -> None:
         now = self._clock.now()
-        due = self.slow.turn(now, seconds=self._settings.timeout) + self._ids.random()
+        due = self.endpoints.turn(url, now, seconds=self._settings.timeout)
         requeue = Requeue(due=due, type=claim.type, id=claim.id, priority=claim.priority)
         await self._store.commit(Commit(finish=Finish(claim=claim, requeue=requeue)))
 
@@ -173,6 +196,7 @@ class Deliveries:
             )
             await self._commit(dead, version, Finish(claim=claim, status=JobStatus.FAILED, error=why))
             return
+        delay = max(delay, self._queued(delivery, now))
         self._told(_unlucky(attempt, otherwise="retry"), None)
         log.warning("webhook_attempt_failed", type=delivery.event_type, error=why, retryInSeconds=round(delay, 1))
         waiting = msgspec.structs.replace(noted, failures=failures, next_at=now + delay)
@@ -180,6 +204,13 @@ class Deliveries:
             due=now + delay, type=claim.type, id=claim.id, priority=claim.priority, keep_attempts=True, error=why
         )
         await self._commit(waiting, version, Finish(claim=claim, requeue=requeue))
+
+    def _queued(self, delivery: Delivery, now: float) -> float:
+        """Seconds until an endpoint that timed out has its turn: to come earlier would only be to be put off."""
+        url, _ = self._destination(delivery)
+        if self.endpoints.standing(url) is not Standing.TIMED_OUT:
+            return 0.0
+        return self.endpoints.turn(url, now, seconds=self._settings.timeout) - now
 
     async def _commit(self, delivery: Delivery, version: int, finish: Finish) -> None:
         try:

@@ -146,6 +146,45 @@ def test_allowing_a_tunnel_does_not_allow_what_it_leads_to():
     assert guard.refusal("::10.0.0.1") == "private"
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "127.0.0.1.",
+            "0",
+            "10.0.0.1",
+            "169.254.169.254",
+        ),
+        *("::1", "fe80::1%eth0", "::ffff:10.0.0.1", "localhost", "LOCALHOST", "localhost.", "a.localhost"),
+    ],
+)
+def test_a_host_that_is_an_address_is_judged_before_it_is_called(host):
+    """In every spelling that a resolver takes for one; localhost is one everywhere."""
+    assert Guard().refusal_of_host(host) is not None
+
+
+@pytest.mark.parametrize(
+    "host", ["hook.example", "8.8.8.8", "2606:4700::1111", "localhost.example", "10.0.0.1.example"]
+)
+def test_a_name_is_not_judged_before_it_is_looked_up(host):
+    """And a public address is fine."""
+    assert Guard().refusal_of_host(host) is None
+
+
+def test_a_listed_host_is_not_refused_beforehand():
+    """But a metadata service is."""
+    guard = Guard(["127.0.0.0/8", "169.254.0.0/16"])
+
+    assert guard.refusal_of_host("127.1") is None
+    assert guard.refusal_of_host("localhost") is None
+    assert guard.refusal_of_host("169.254.169.254") == "metadata"
+
+
 @pytest.mark.parametrize("cidr", ["", "10.0.0.0/33", "lan", "10.0.0/8"])
 def test_a_range_that_is_none_is_refused_at_once(cidr):
     """A typing mistake does not quietly allow or refuse anything."""

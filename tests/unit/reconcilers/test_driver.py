@@ -294,6 +294,106 @@ async def test_stopping_gives_back_what_does_not_end():
         assert it.clock.next_wake() is not None
 
 
+async def test_a_run_that_steps_aside_makes_room_and_goes_on():
+    """One slot, three jobs that wait for somebody: all wait at once, and each ends as usual."""
+    async with shop() as it:
+        answered = asyncio.Event()
+
+        async def handler(claim):
+            lane.step_aside(claim)
+            lane.step_aside(claim)
+            await answered.wait()
+            await it.finish(claim)
+
+        lane = it.lane(handler, slots=1)
+        lane.start()
+        for key in "abc":
+            await it.wake(key)
+        await it.clock.advance(1.0)
+        assert it.keys == ["a", "b", "c"]
+        assert lane.busy == 0
+        answered.set()
+        await it.clock.advance(1.0)
+
+        assert (await it.store.jobs()).jobs == ()
+        assert (lane.busy, lane.finished) == (0, 3)
+
+
+async def test_a_run_aside_keeps_its_lease_and_counts_no_more_than_once():
+    """Nobody else gets it, and the slots that are left are as many as before."""
+    async with shop() as it:
+        under_way, most = [], []
+
+        async def handler(claim):
+            if claim.key == "long":
+                lane.step_aside(claim)
+                await it.clock.sleep(3 * LEASE_SECONDS)
+            else:
+                under_way.append(claim.key)
+                most.append(len(under_way))
+                await it.clock.sleep(1.0)
+                under_way.remove(claim.key)
+            await it.finish(claim)
+
+        lane = it.lane(handler, slots=2)
+        lane.start()
+        it.lane(it.finish, owner="p2", slots=1)
+        for key in ("long", *(f"j{number}" for number in range(8))):
+            await it.wake(key)
+        await it.clock.advance(2.5 * LEASE_SECONDS)
+        it.lanes[1].start()
+        await it.clock.advance(2 * LEASE_SECONDS)
+
+        assert it.keys.count("long") == 1
+        assert max(most) == 2
+
+
+async def test_a_claim_that_is_not_held_any_more_has_no_place_to_give():
+    """A handler that comes late takes nobody's slot away."""
+    async with shop() as it:
+        claims = []
+
+        async def handler(claim):
+            claims.append(claim)
+            await it.finish(claim)
+
+        lane = it.lane(handler)
+        lane.start()
+        await it.wake("a")
+        await it.clock.advance(1.0)
+        lane.step_aside(claims[0])
+
+        assert lane.busy == 0
+
+
+@pytest.mark.parametrize("grace", [5.0, 0.0])
+async def test_stopping_waits_for_runs_aside_too_and_gives_them_back(grace):
+    """Nothing that was claimed is left to its lease."""
+    async with shop() as it:
+        answered = asyncio.Event()
+
+        async def handler(claim):
+            lane.step_aside(claim)
+            await answered.wait()
+            await it.finish(claim)
+
+        lane = it.lane(handler, slots=1)
+        lane.start()
+        for key in "ab":
+            await it.wake(key)
+        await settle()
+        stopping = asyncio.create_task(lane.stop(grace=grace))
+        await settle()
+        assert stopping.done() is (grace == 0.0)
+        answered.set()
+        await stopping
+
+        jobs = (await it.store.jobs()).jobs
+        assert sorted((job.key, job.due, job.error) for job in jobs) == (
+            [] if grace else [("a", START, "interrupted"), ("b", START, "interrupted")]
+        )
+
+
 async def test_what_ended_is_counted_by_type_and_status():
     """A job that goes on as another type has ended, too; one that waits has not."""
     async with shop() as it:

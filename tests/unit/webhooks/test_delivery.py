@@ -1,5 +1,6 @@
 """Attempts of a delivery: when, to whom, signed how, the same to the byte, and when it ends (promises W1, W2; api.md 3)."""
 
+import base64
 import itertools
 
 import pytest
@@ -17,6 +18,7 @@ from support.receivers import Receivers, Reply
 from support.running import HOOK, SECRET, House, running
 from support.timed_provider import TimedProvider
 
+SECRETS_KEY = base64.b64encode(bytes(32)).decode()
 OWN = "https://own.example.test/hook"
 
 
@@ -200,6 +202,7 @@ async def test_a_restart_in_the_middle_of_the_schedule_goes_on_where_it_was():
         ids=ids,
         WEBHOOK_URL=HOOK,
         WEBHOOK_RETRY_SCHEDULE="1s,300s",
+        NOVITAI_SECRETS_KEY=SECRETS_KEY,
     ) as house:
         await house.create()
         await clock.advance(10.0)
@@ -213,6 +216,7 @@ async def test_a_restart_in_the_middle_of_the_schedule_goes_on_where_it_was():
         ids=ids,
         WEBHOOK_URL=HOOK,
         WEBHOOK_RETRY_SCHEDULE="1s,300s",
+        NOVITAI_SECRETS_KEY=SECRETS_KEY,
     ) as house:
         await clock.advance(200.0)
         early = [one for one in receivers.received[before:] if one.event["type"] == "instance.creating"]

@@ -1,7 +1,8 @@
 """A lane claims due jobs of its kind and runs at most `slots` at once.
 
 While a job runs its lease is renewed, and a run that lost its lease is cancelled: someone else goes on with it. What a
-job raises never ends the lane; the job is tried again later.
+job raises never ends the lane; the job is tried again later. A handler whose run waits for somebody else may step
+aside: the run goes on as before, without holding one of the slots.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from novitai.reconcilers.driver.leasing import (
     FAULT_PAUSE,
     LEASE_SECONDS,
     LONGEST_SLEEP,
+    PAUSED_LOOK,
     RENEW_SECONDS,
     STORE_AWAY_PAUSE,
 )
@@ -53,13 +55,20 @@ def _untold(*, job_type: str, status: str, seconds: float) -> None:
     """Nobody wants to know."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass
 class _Held:
-    """A claim that is being run. `woken`: asked for again meanwhile, so that its end is not the job's."""
+    """A claim that is being run. `woken`: asked for again meanwhile, so that its end is not the job's. `aside`: it
+    holds no slot any more.
+    """
 
     claim: Claim
     began: float
     woken: bool = False
+    aside: bool = False
 
 
 class Lane:
@@ -76,6 +85,7 @@ class Lane:
         ids: Ids,
         owner: str,
         told: JobTold = _untold,
+        paused: Callable[[], bool] = _never,
     ) -> None:
         self.name = name
         self.slots = slots
@@ -86,17 +96,31 @@ class Lane:
         self._ids = ids
         self._owner = owner
         self._told = told
+        self._paused = paused
         self._nudge = Nudge(clock)
         self._running: dict[asyncio.Task[None], _Held] = {}
         self._held: dict[str, _Held] = {}
+        self._aside = 0
         self._claimer: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
         self._stopping = False
+        self._store_away = False
 
     @property
     def busy(self) -> int:
-        """Jobs running now."""
-        return len(self._running)
+        """Slots taken now."""
+        return len(self._running) - self._aside
+
+    def step_aside(self, claim: Claim) -> None:
+        """Give the slot of a run to another job while the run goes on: its lease is renewed and its end waited for as
+        before. Nothing here bounds how many do so; that is the handler's part.
+        """
+        held = self._held.get(claim.key)
+        if held is None or held.aside or held.claim.token != claim.token:
+            return
+        held.aside = True
+        self._aside += 1
+        self._nudge.give()
 
     def committed(self, commit: Commit, _result: Committed) -> None:
         """Look sooner when a commit of this process asked for work on this lane, and count what has ended."""
@@ -132,15 +156,17 @@ class Lane:
             task.cancel()
         await asyncio.gather(*helpers, *unfinished, return_exceptions=True)
         self._claimer = self._renewer = None
-        for held in unfinished.values():
-            await self._give_back(held.claim)
+        await asyncio.gather(*(self._give_back(held.claim) for held in unfinished.values()))
 
     async def _claim_forever(self) -> None:
         while not self._stopping:
             try:
                 pause = await self._claim_once()
+                self._store_away = False
             except StoreUnavailable as error:
-                log.warning("store_away", lane=self.name, error=str(error))
+                if not self._store_away:
+                    log.warning("store_away", lane=self.name, error=str(error))
+                self._store_away = True
                 pause = STORE_AWAY_PAUSE
             except Exception:  # a lane must outlive whatever claiming meets: nobody else would do its work
                 log.exception("claim_failed", lane=self.name)
@@ -149,14 +175,16 @@ class Lane:
 
     async def _claim_once(self) -> float:
         """Fill the free slots; gives how long nothing can be due."""
-        free = self.slots - len(self._running)
+        if self._paused():
+            return PAUSED_LOOK
+        free = self.slots - self.busy
         if free <= 0:
             return LONGEST_SLEEP
         claims = await self._store.claim(self.name, owner=self._owner, limit=free, lease_seconds=LEASE_SECONDS)
         for claim in claims:
             self._begin(claim)
         if len(claims) == free:
-            return LONGEST_SLEEP  # full: the end of a job nudges
+            return LONGEST_SLEEP  # full: a job that ends or steps aside nudges
         due = await self._store.next_due(self.name)
         return LONGEST_SLEEP if due is None else min(LONGEST_SLEEP, max(0.001, due - self._clock.now()))
 
@@ -169,6 +197,7 @@ class Lane:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         held = self._running.pop(task)
+        self._aside -= held.aside
         if self._held.get(held.claim.key) is held:
             del self._held[held.claim.key]
         self.finished += 1
