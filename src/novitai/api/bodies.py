@@ -1,9 +1,10 @@
-"""Reading a request's body: bounded, and JSON in the narrow sense before anything else looks at it.
+"""Reading a request's body: bounded in size and time, and JSON in the narrow sense before anything else looks at it.
 
 What Python's reader lets through and others choke on is refused here by name: NaN, depth, numbers beyond 64 bits, lone surrogates, NUL,
 a field given twice. So nothing behind this line can be surprised by a value that no store or receiver could hold.
 """
 
+import asyncio
 import json
 import math
 import re
@@ -16,6 +17,8 @@ from novitai.api.validation import field_path
 from novitai.domain.errors import Code, Refusal, invalid
 
 MOST_BYTES = 1024 * 1024
+ARRIVAL_SECONDS = 30.0
+"""In which a whole body must have arrived, however it is dripped."""
 MOST_DEPTH = 32
 INT64 = (-(2**63), 2**63 - 1)
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
@@ -23,11 +26,25 @@ _HALVES = re.compile("[\ud800-\udfff]")
 MOST_DIGITS = 400  # any number that means something is shorter, and longer ones cost time to read
 
 
-async def read_body(request: Request) -> bytes:
-    """The whole body. Raises Refusal PAYLOAD_TOO_LARGE as soon as that is known."""
+class TooSlow(Malformed):
+    """A body that did not arrive in time."""
+
+    status = 408
+
+
+async def read_body(request: Request, *, seconds: float = ARRIVAL_SECONDS) -> bytes:
+    """The whole body. Raises Refusal PAYLOAD_TOO_LARGE as soon as that is known, TooSlow when it takes longer than `seconds`."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > 12 or int(declared) > MOST_BYTES):
         raise _too_large()
+    try:
+        async with asyncio.timeout(seconds):
+            return await _collect(request)
+    except TimeoutError:
+        raise TooSlow(f"the body did not arrive within {seconds:g} seconds") from None
+
+
+async def _collect(request: Request) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():

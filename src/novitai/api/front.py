@@ -14,6 +14,7 @@ from novitai.api.allowance import Allowances
 from novitai.api.auth import Doorkeeper
 from novitai.api.headers import HTTPS_ONLY, SAFETY, origin_headers, preflight
 from novitai.api.parts import ApiParts
+from novitai.api.proxies import Proxies
 from novitai.api.routing import refusal_answer
 from novitai.api.visits import Visit, begin
 from novitai.domain.errors import Code, Refusal
@@ -41,6 +42,7 @@ class Front:
         self._public = frozenset(public)
         self._origins = settings.allowed_origins
         self._always = [*SAFETY, HTTPS_ONLY] if settings.tls else list(SAFETY)
+        self._proxies = Proxies(settings.trusted_proxies)
         self._doorkeeper = Doorkeeper(
             keys=parts.keys, clock=parts.clock, most_failures=settings.rate_limit_max_requests
         )
@@ -56,7 +58,7 @@ class Front:
             return
         began = perf_counter()
         headers = dict(scope["headers"])
-        visit = begin(scope, headers, self._parts.ids)
+        visit = begin(scope, headers, self._parts.ids, self._proxies)
         visit.headers += self._always
         visit.headers += origin_headers(headers.get(b"origin"), self._origins)
         if self._parts.shutting_down.is_set():
@@ -91,9 +93,9 @@ class Front:
         """Find out who asks and whether they may ask again now. Raises Refusal."""
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if scope["path"] in self._public:
-            visit.actor = self._doorkeeper.recognise(sent)
+            visit.actor = self._doorkeeper.recognise(sent, address=visit.address)
             return
-        visit.actor, visit.key_text = self._doorkeeper.admit(sent, client=visit.client)
+        visit.actor, visit.key_text = self._doorkeeper.admit(sent, address=visit.address)
         allowance = self._allowances.take(visit.actor)
         if allowance is None:
             return
@@ -112,6 +114,7 @@ class Front:
             "status": visit.status,
             "ms": round(seconds * 1000, 2),
             "bytes": visit.sent,
+            "address": visit.address,
         }
         if visit.actor is not None:
             fields["key"] = visit.actor.owner

@@ -75,6 +75,8 @@ UNEXPECTED = "something went wrong inside the server; the request id finds it in
 class Malformed(Refusal):
     """A request that cannot be read at all: 400 where a broken rule is 422."""
 
+    status = 400
+
     def __init__(self, message: str, *, field: str = "body") -> None:
         super().__init__(Code.VALIDATION_ERROR, message, fields=[FieldProblem(field, message)])
 
@@ -127,7 +129,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 def problem_of(failure: BaseException) -> Problem:
     """What a failure means to a caller. Anything without a meaning of its own is INTERNAL_ERROR."""
     if isinstance(failure, Malformed):
-        return Problem(status=400, refusal=failure)
+        return Problem(status=failure.status, refusal=failure)
     refusal = _refusal(failure)
     return Problem(status=STATUS[refusal.code], refusal=refusal)
 

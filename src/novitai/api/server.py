@@ -6,15 +6,18 @@ seconds. Signals are the caller's business.
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from novitai.api import sockets
+from novitai.api.connections import MOST_CONNECTIONS, BoundedConnection, Bounds, Turnstile
 from novitai.api.front import App
 
 log = structlog.get_logger("novitai.api")
@@ -23,34 +26,19 @@ FAREWELL_SECONDS = 0.25
 """So long the door stays open while every answer says that it is the last on its connection: whoever keeps connections hears
 it there instead of losing a request on one that is closed.
 """
+LAST_HANDSHAKE_SECONDS = 0.05
 GRACE_SECONDS = 5
-LARGEST_HEAD = 64 * 1024
-"""Bytes of request line and headers together; more is answered 431."""
+FILES_KEPT = 256
+"""Of the files that the system lets us open, so many are not for callers: calls to Novita and webhooks need theirs."""
+FEWEST_CONNECTIONS = 64
 
 
-class _BoundedHeads(HttpToolsProtocol):
-    """uvicorn's protocol with a limit on request heads, which it would otherwise collect without end."""
-
-    _head = 0
-    _in_head = False
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._head, self._in_head = 0, True
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self._in_head:
-            self._head += len(data)
-        if self._head > LARGEST_HEAD and not self.transport.is_closing():
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.close()
+def default_bounds() -> Bounds:
+    """The usual bounds, with room for no more callers than the system lets us have besides our own work."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed == resource.RLIM_INFINITY:
+        return Bounds()
+    return Bounds(connections=max(FEWEST_CONNECTIONS, min(MOST_CONNECTIONS, allowed - FILES_KEPT)))
 
 
 class _Uvicorn(uvicorn.Server):
@@ -81,8 +69,10 @@ class Server:
         shutting_down: asyncio.Event,
         tls_cert_file: Path | None = None,
         tls_key_file: Path | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         self._app = app
+        self._bounds = bounds or default_bounds()
         self._host = host
         self._port = port
         self._shutting_down = shutting_down
@@ -91,6 +81,7 @@ class Server:
             self._tls = {"ssl_certfile": str(tls_cert_file), "ssl_keyfile": str(tls_key_file)}
         self._uvicorn: _Uvicorn | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._listening: socket.socket | None = None
         self.port = port
         """The real port once started."""
 
@@ -104,11 +95,13 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the address cannot be had."""
-        listening = _bind(self._host, self._port)
+        listening = self._listening = sockets.bind(self._host, self._port)
         self.port = listening.getsockname()[1]
         config = uvicorn.Config(
             self._app,
-            http=_BoundedHeads,
+            http=partial(  # type: ignore[arg-type] # called like a class
+                BoundedConnection, bounds=self._bounds, turnstile=Turnstile(self._bounds.connections)
+            ),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -139,20 +132,8 @@ class Server:
         if self._uvicorn is None or self._serving is None:
             return
         await asyncio.wait({self._serving}, timeout=FAREWELL_SECONDS)
+        if self._listening is not None:
+            sockets.begin_no_more(self._listening)
+            await asyncio.wait({self._serving}, timeout=LAST_HANDSHAKE_SECONDS)
         self._uvicorn.should_exit = True
         await asyncio.wait({self._serving})
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listening = socket.socket(family, kind, protocol)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.set_inheritable(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening

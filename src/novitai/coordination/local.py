@@ -5,6 +5,7 @@ The windows outlive the process in small files when there is a data directory; e
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -35,11 +36,17 @@ class _ProbePermit(BreakerPermit, frozen=True, kw_only=True):
     number: int
 
 
+class SteadyTime(Clock, Protocol):
+    """A clock that nobody sets. `era`: what its seconds are counted from, as a name."""
+
+    era: str
+
+
 class LocalCoordination:
     """Keeps ports.coordination.Coordination.
 
     `limits`: calls allowed per `window_seconds`, by window. With `data_dir` each window's stamps are kept in `window-<name>.stamps` there,
-    so a restart does not begin with an empty window.
+    so a restart does not begin with an empty window. `steady`: a clock that nobody sets, for the windows; else `clock`.
     """
 
     def __init__(
@@ -50,9 +57,11 @@ class LocalCoordination:
         window_seconds: float = 60.0,
         breaker: BreakerSettings | None = None,
         data_dir: Path | None = None,
+        steady: SteadyTime | None = None,
         cache_entries: int = _CACHE_ENTRIES,
     ) -> None:
         self._clock = clock
+        self._steady = steady
         self._breaker_settings = breaker or BreakerSettings()
         self._cache_entries = cache_entries
         self._breakers: dict[str, Breaker] = {}
@@ -138,9 +147,10 @@ class LocalCoordination:
         self._listeners.clear()
 
     def _open_window(self, name: str, settings: LimiterSettings, data_dir: Path | None) -> LocalWindow:
+        clock, era = (self._clock, "") if self._steady is None else (self._steady, self._steady.era)
         if data_dir is None:
-            return LocalWindow(settings, self._clock)
-        window, warning = LocalWindow.kept_in(data_dir / f"window-{name}.stamps", settings, self._clock)
+            return LocalWindow(settings, clock)
+        window, warning = LocalWindow.kept_in(data_dir / f"window-{name}.stamps", settings, clock, era=era)
         if warning:
             log.warning("window_file_unusable", window=name, reason=warning)
         return window

@@ -1,86 +1,107 @@
-"""A limiter window that outlives its process: the stamps of held slots in a small mapped file.
+"""A limiter window that outlives its process: the stamps of held slots in a small file.
 
-Without it, kill -9 and a quick restart would start from an empty window and could put 200 calls into one minute. Mapped
-memory belongs to the kernel from the moment it is written, so a killed process loses nothing; a power cut may, and
-lasts longer than a window. One record a slot, all of one size; wall-clock seconds, since other clocks do not survive a
-restart.
+Without it, kill -9 and a quick restart would start from an empty window and could put 200 calls into one minute. What
+was written belongs to the kernel, so a killed process loses nothing; a power cut may, and lasts longer than a window.
+One record a slot, all of one size. Written, not mapped: a mapped file on a disk that turns read-only ends the process.
+
+Seconds are those of a clock that nobody sets, since one set forward would empty the window early. Such clocks begin
+anew with the machine; the file's `era` says to which start its seconds belong. Calls of another era count as just made.
 """
 
 import math
-import mmap
+import os
 import struct
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
+
+from msgspec.structs import replace
 
 from novitai.resilience.limiter import Limiter, LimiterSettings, Share, Slot, Stamp, Wait
 from novitai.resilience.waiting import RoomClock
 
-_MAGIC = b"nvwin\x00\x00\x01"
-# Start and end (0 while the call is under way), then the share's number: written last, it makes the record valid.
-_TIMES = struct.Struct("<dd")
-_MARK_AT = _TIMES.size
-_RECORD = 24
+_MAGIC = b"nvwin\x00\x00\x02"
+_ERA = 40  # bytes of the era's name behind it
+_HEAD = len(_MAGIC) + _ERA
+# Start and end (0 while the call is under way), then the share's number: 0 says that the record is free.
+_LAYOUT = struct.Struct("<ddB7x")
+_END = struct.Struct("<d")
+_END_AT = 8
+_RECORD = _LAYOUT.size
+_FREE = bytes(_RECORD)
 _SHARES = {1: Share.ACT, 2: Share.OBSERVE, 3: Share.BULK}
 _MARKS = {share: mark for mark, share in _SHARES.items()}
 
 
 class StampFile:
-    """A fixed number of records. Which of them are free is known to its owner, not to the file."""
+    """A fixed number of records. Which of them are free is known to its owner, not to the file.
 
-    def __init__(self, path: Path, capacity: int) -> None:
+    A disk that cannot be written keeps nobody from calling Novita: the stamps of that time are not found after a restart.
+    """
+
+    def __init__(self, path: Path, *, capacity: int, era: str) -> None:
         """Replace the file by an empty one of this capacity. Raises OSError when that cannot be done."""
         fresh = path.with_name(path.name + ".new")
-        # Zeros are written, not only reserved: on a full disk this fails here, and not as a signal at a later store.
-        fresh.write_bytes(_MAGIC + bytes(_RECORD * capacity))
+        # Zeros are written, so that there is room for stamps later.
+        fresh.write_bytes(_MAGIC + _era(era) + _FREE * capacity)
         fresh.chmod(0o600)
-        with fresh.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 0)
+        self._file = os.open(fresh, os.O_RDWR | os.O_CLOEXEC)
         fresh.replace(path)
 
     def write(self, index: int, stamp: Stamp) -> None:
         """Keep a stamp in a record."""
-        at = len(_MAGIC) + index * _RECORD
-        self._map[at + _MARK_AT] = 0
-        _TIMES.pack_into(self._map, at, stamp.start, stamp.end or 0.0)
-        self._map[at + _MARK_AT] = _MARKS[stamp.share]
+        self._put(index, _LAYOUT.pack(stamp.start, stamp.end or 0.0, _MARKS[stamp.share]))
 
     def end(self, index: int, end: float) -> None:
         """Note when the call of a record ended."""
-        struct.pack_into("<d", self._map, len(_MAGIC) + index * _RECORD + 8, end)
+        self._put(index, _END.pack(end), at=_END_AT)
 
     def clear(self, index: int) -> None:
         """Forget a record."""
-        self._map[len(_MAGIC) + index * _RECORD + _MARK_AT] = 0
+        self._put(index, _FREE)
 
     def close(self) -> None:
-        """Unmap; closing twice is fine."""
-        self._map.close()
+        """Let go of the file; closing twice is fine."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _put(self, index: int, data: bytes, *, at: int = 0) -> None:
+        with suppress(OSError):
+            os.pwrite(self._file, data, _HEAD + index * _RECORD + at)
 
 
-def read_stamps(path: Path) -> tuple[list[Stamp], str | None]:
-    """The stamps a process left behind. What is not ours or makes no sense is left out; the second value says so."""
+def read_stamps(path: Path, era: str = "") -> tuple[list[Stamp], str | None]:
+    """The stamps a process left behind; those of another era have no end. What is not ours or makes no sense is left
+    out; the second value says so.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return [], None
     except OSError as error:
         return [], f"{path.name} cannot be read ({error.strerror}): starting with an empty window"
-    if not content.startswith(_MAGIC) or (len(content) - len(_MAGIC)) % _RECORD:
+    if not content.startswith(_MAGIC) or (len(content) - _HEAD) % _RECORD:
         return [], f"{path.name} is not a window file of this version: starting with an empty window"
-    stamps, spoiled = _parse(memoryview(content)[len(_MAGIC) :])
+    stamps, spoiled = _parse(memoryview(content)[_HEAD:])
+    if content[len(_MAGIC) : _HEAD] != _era(era):
+        stamps = [replace(stamp, end=None) for stamp in stamps]
     return stamps, f"{path.name}: {spoiled} records made no sense and were left out" if spoiled else None
+
+
+def _era(name: str) -> bytes:
+    return name.encode()[:_ERA].ljust(_ERA, b"\0")
 
 
 def _parse(records: memoryview) -> tuple[list[Stamp], int]:
     stamps: list[Stamp] = []
     spoiled = 0
     for at in range(0, len(records), _RECORD):
-        mark = records[at + _MARK_AT]
+        start, end, mark = _LAYOUT.unpack_from(records, at)
         if not mark:
             continue
-        start, end = _TIMES.unpack_from(records, at)
         if mark in _SHARES and math.isfinite(start) and math.isfinite(end) and start > 0 and end >= 0:
             # An end before the start is a clock set back during the call, or a write cut short: under way is the safe
             # reading.
@@ -102,21 +123,24 @@ class LocalWindow:
         self._leaving: deque[tuple[float, int]] = deque()
 
     @classmethod
-    def kept_in(cls, path: Path, settings: LimiterSettings, clock: RoomClock) -> tuple[Self, str | None]:
-        """A window that goes on where the last process stopped, and a warning when that was not possible.
+    def kept_in(
+        cls, path: Path, settings: LimiterSettings, clock: RoomClock, *, era: str = ""
+    ) -> tuple[Self, str | None]:
+        """A window that goes on where the last process stopped, and a warning when that was not possible. `era`: to
+        which start of the machine the clock's seconds belong.
 
         Never fails: without a usable file the window lives in memory, and the warning says what is lost.
         """
         window = cls(settings, clock)
-        stamps, warning = read_stamps(path)
+        stamps, warning = read_stamps(path, era)
         now = clock.now()
         window._limiter.load(stamps, now)
         held = window._limiter.dump(now)
         try:
-            window._file = StampFile(path, capacity=settings.limit + len(held))
+            window._file = StampFile(path, capacity=settings.limit + len(held), era=era)
         except OSError as error:
             return window, f"{path.name} cannot be written ({error.strerror}): a restart will not know of earlier calls"
-        window._keep(held)
+        window._keep(held, now)
         return window, warning
 
     @property
@@ -165,16 +189,21 @@ class LocalWindow:
             self._file.close()
             self._file = None
 
-    def _keep(self, held: Sequence[Stamp]) -> None:
+    def _keep(self, held: Sequence[Stamp], now: float) -> None:
         assert self._file is not None
         for index, stamp in enumerate(held):
             self._file.write(index, stamp)
-            self._leaving.append((stamp.end or 0.0, index))
+            self._leaving.append((self._limiter.latest_arrival(stamp, now), index))
         self._free.extend(range(len(held), len(held) + self.settings.limit))
 
     def _free_record(self, now: float) -> int:
-        while self._leaving and self._leaving[0][0] + self.settings.window <= now:
-            self._free.append(self._leaving.popleft()[1])
+        if not self._free:
+            self._recycle(now)
         # The limiter admits no more than `limit` at a time; a clock set back can still leave old records waiting for
         # their end.
         return self._free.popleft() if self._free else self._leaving.popleft()[1]
+
+    def _recycle(self, now: float) -> None:
+        still = deque(one for one in self._leaving if one[0] + self.settings.window > now)
+        self._free.extend(index for end, index in self._leaving if end + self.settings.window <= now)
+        self._leaving = still

@@ -39,10 +39,13 @@ _EPSILON = 1e-9
 
 
 class LimiterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`limit` calls in any `window` seconds."""
+    """`limit` calls in any `window` seconds. What a process sent before it was killed may reach the receiver as late as
+    `longest_call` seconds after it was admitted, and no later: then it would have been given up.
+    """
 
     limit: int = 100
     window: float = 60.0
+    longest_call: float = 30.0
 
     @property
     def pace(self) -> float:
@@ -116,7 +119,7 @@ class Limiter:
         self._advance(now)
         stamp = self._open.pop(slot_id, None)
         if stamp is not None:
-            self._ended.append(_Ended(now, stamp))
+            self._note_end(_Ended(now, stamp))
 
     def release(self, slot_id: int) -> None:
         """The call was never sent: its slot is free at once. Unknown ids are ignored."""
@@ -134,22 +137,35 @@ class Limiter:
         return dict(self._used)
 
     def dump(self, now: float) -> list[Stamp]:
-        """The held slots, for `load`."""
+        """The held slots, for `load`. Calls of a dead process that may not have arrived yet are still under way."""
         self._advance(now)
-        ended = (msgspec.structs.replace(one.stamp, end=one.end) for one in self._ended)
+        ended = (msgspec.structs.replace(one.stamp, end=one.end if one.end <= now else None) for one in self._ended)
         return [*ended, *self._open.values()]
 
     def load(self, stamps: Iterable[Stamp], now: float) -> None:
-        """Start from these held slots instead of none. Calls that were under way ended, at the latest, with their
-        process: now.
-        """
-        known = [(now if stamp.end is None else min(stamp.end, now), stamp) for stamp in stamps]
+        """Start from these held slots instead of none. Their process is dead, but what it had sent may still arrive."""
+        known = [(self.latest_arrival(stamp, now), stamp) for stamp in stamps]
         self._open = {}
         self._ended = deque(_Ended(end, stamp) for end, stamp in sorted(known, key=lambda pair: pair[0]))
         self._used = dict.fromkeys(Share, 0)
         for _, stamp in known:
             self._used[stamp.share] += 1
         self._advance(now)
+
+    def latest_arrival(self, stamp: Stamp, now: float) -> float:
+        """When the receiver has seen the call of a dead process at the latest. A time that a clock set back has put into
+        the future is now.
+        """
+        if stamp.end is not None:
+            return min(stamp.end, now)
+        return min(max(stamp.start + self.settings.longest_call, now), now + self.settings.longest_call)
+
+    def _note_end(self, ended: _Ended) -> None:
+        # In order of their ends: those of a dead process may lie ahead.
+        place = len(self._ended)
+        while place and self._ended[place - 1].end > ended.end:
+            place -= 1
+        self._ended.insert(place, ended)
 
     def _advance(self, now: float) -> None:
         if now < self._now:
@@ -159,7 +175,10 @@ class Limiter:
             self._used[self._ended.popleft().stamp.share] -= 1
 
     def _step_back(self, now: float) -> None:
-        self._ended = deque(_Ended(min(one.end, now), one.stamp) for one in self._ended)
+        grace = self.settings.longest_call
+        self._ended = deque(
+            _Ended(min(one.end, now + grace if one.end > self._now else now), one.stamp) for one in self._ended
+        )
         self._waits_until = {share: min(at, now) for share, at in self._waits_until.items()}
         self._lent_at = min(self._lent_at, now)
 

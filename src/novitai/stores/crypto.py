@@ -1,15 +1,16 @@
 """Sealing single values with AES-256-GCM (ports.world.Sealer).
 
 A box is text: `v1.<key id>.<nonce and ciphertext, base64>`. The key id (the beginning of the key's SHA-256) tells a box of another key from
-a damaged one. The key comes from the settings, or from a file beside the store that is made at first start; whoever loses it loses what
-was sealed, and nothing else.
+a damaged one, and lets a ring of several keys find the right one: the first key seals, all of them open. So a new key can come into use
+while boxes of the old one are still about. Where keys are kept is `key_file.py`'s business; whoever loses them loses what was sealed, and
+nothing else.
 """
 
 import base64
 import binascii
 import hashlib
 import os
-from pathlib import Path
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,7 +18,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from novitai.domain.secrets import Sealed
 
 KEY_BYTES = 32
-KEY_FILE = "secrets.key"
 _FORMAT = "v1"
 _NONCE_BYTES = 12
 
@@ -29,13 +29,13 @@ class KeySealer:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a sealing key has {KEY_BYTES} bytes, not {len(key)}")
         self._cipher = AESGCM(key)
-        self._key_id = hashlib.sha256(key).hexdigest()[:8]
+        self.key_id = hashlib.sha256(key).hexdigest()[:8]
 
     def seal(self, plaintext: str) -> Sealed:
         """Encrypt; equal texts give different boxes."""
         nonce = os.urandom(_NONCE_BYTES)
-        content = nonce + self._cipher.encrypt(nonce, plaintext.encode(), self._key_id.encode())
-        return Sealed(f"{_FORMAT}.{self._key_id}.{base64.urlsafe_b64encode(content).decode()}")
+        content = nonce + self._cipher.encrypt(nonce, plaintext.encode(), self.key_id.encode())
+        return Sealed(f"{_FORMAT}.{self.key_id}.{base64.urlsafe_b64encode(content).decode()}")
 
     def open(self, sealed: Sealed) -> str:
         """Decrypt. Raises ValueError when it was sealed with another key or changed."""
@@ -43,48 +43,46 @@ class KeySealer:
         key_id, _, text = rest.partition(".")
         if version != _FORMAT:
             raise ValueError("not a sealed value")
-        if key_id != self._key_id:
-            raise ValueError(f"sealed with key {key_id}, but this is key {self._key_id}")
+        if key_id != self.key_id:
+            raise ValueError(f"sealed with key {key_id}, but this is key {self.key_id}")
         try:
             content = base64.b64decode(text, altchars=b"-_", validate=True)
             nonce, ciphertext = content[:_NONCE_BYTES], content[_NONCE_BYTES:]
-            return self._cipher.decrypt(nonce, ciphertext, self._key_id.encode()).decode()
+            return self._cipher.decrypt(nonce, ciphertext, self.key_id.encode()).decode()
         except (InvalidTag, binascii.Error, ValueError) as error:
             raise ValueError("the sealed value was changed") from error
 
 
-def load_or_make_key(data_dir: Path) -> bytes:
-    """The key in the data directory, made with mode 0600 when there is none. Raises ValueError for a file that is not a key."""
-    path = data_dir / KEY_FILE
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        _make_key(path)
-    try:
-        key = base64.b64decode(path.read_text().strip(), validate=True)
-    except ValueError as error:
-        raise ValueError(f"{path} does not hold a key") from error
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"{path} does not hold a key of {KEY_BYTES} bytes")
-    return key
+class Keyring:
+    """Several keys: the first seals, all open. Raises ValueError for none at all, or one of another length."""
+
+    def __init__(self, keys: Sequence[bytes]) -> None:
+        if not keys:
+            raise ValueError("a keyring has at least one key")
+        self._sealers = [KeySealer(key) for key in keys]
+        self._first = self._sealers[0]
+        self._by_id = {sealer.key_id: sealer for sealer in self._sealers}
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Which keys these are, the sealing one first; tells nothing of the keys themselves."""
+        return tuple(sealer.key_id for sealer in self._sealers)
+
+    def seal(self, plaintext: str) -> Sealed:
+        """Encrypt with the first key."""
+        return self._first.seal(plaintext)
+
+    def open(self, sealed: Sealed) -> str:
+        """Decrypt. Raises ValueError when it was sealed with a key that is not here, or changed."""
+        return self._by_id.get(key_id_of(sealed), self._first).open(sealed)
+
+    def resealed(self, sealed: Sealed) -> Sealed:
+        """The same text in a box of the first key; the very box when it is one. Raises ValueError as `open`."""
+        text = self.open(sealed)
+        return sealed if key_id_of(sealed) == self._first.key_id else self.seal(text)
 
 
-def _make_key(path: Path) -> None:
-    """Durable before its first use, and whole or absent: a key half written would lock away what it sealed."""
-    # Not by the process id, which is the same at each start of a container: what a start cut short left must not block the next.
-    draft = path.with_name(f"{path.name}.{os.urandom(8).hex()}.new")
-    file = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "wb") as opened:
-        opened.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
-        opened.flush()
-        os.fsync(opened.fileno())
-    try:
-        os.link(draft, path)  # unlike a rename, never replaces a key that another process made meanwhile
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def key_id_of(sealed: Sealed) -> str:
+    """Which key a box was sealed with; a text that is no box gives one that no key has."""
+    _, _, rest = sealed.box.partition(".")
+    return rest.partition(".")[0]

@@ -2,6 +2,7 @@
 engines nor their users know of metrics.
 """
 
+import math
 import time
 from collections.abc import Callable
 
@@ -12,6 +13,9 @@ from novitai.stores.notifying import NotifyingStore
 
 log = structlog.get_logger("novitai.store")
 
+SILENCE_SECONDS = 10.0
+"""So long after it was said that the store is away, it is not said again: every caller and every job would say it."""
+
 
 class MeasuredStore(NotifyingStore):
     """Tells `told` of each commit: `committed`, `conflict` or `unavailable`, and its seconds."""
@@ -20,6 +24,8 @@ class MeasuredStore(NotifyingStore):
         super().__init__(inner)
         self._told = told
         self._slow_seconds = slow_seconds
+        self._refused = 0
+        self._silent_until = -math.inf
 
     async def commit(self, commit: Commit) -> Committed:
         """As the engine's."""
@@ -32,7 +38,7 @@ class MeasuredStore(NotifyingStore):
             outcome = "conflict"
             raise
         except StoreUnavailable as error:
-            log.warning("store_away", error=str(error))
+            self._say_away(error)
             raise
         finally:
             seconds = time.perf_counter() - began
@@ -40,3 +46,10 @@ class MeasuredStore(NotifyingStore):
             if seconds > self._slow_seconds:
                 log.warning("commit_slow", ms=round(seconds * 1000), puts=len(commit.puts))
         return result
+
+    def _say_away(self, error: StoreUnavailable) -> None:
+        self._refused += 1
+        now = time.perf_counter()
+        if now >= self._silent_until:
+            log.warning("store_away", error=str(error), commits=self._refused)
+            self._refused, self._silent_until = 0, now + SILENCE_SECONDS

@@ -52,6 +52,7 @@ class NotifyingStore:
     async def commit(self, commit: Commit) -> Committed:
         # The listeners must hear of it even when the caller is cancelled while the engine is writing.
         writing = asyncio.ensure_future(self._commit(commit))
+        writing.add_done_callback(_heard)
         return await asyncio.shield(writing)
 
     async def _commit(self, commit: Commit) -> Committed:
@@ -132,3 +133,9 @@ class NotifyingStore:
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def _heard(writing: asyncio.Task[Committed]) -> None:
+    """A caller that was cancelled does not hear how its commit ended; that is no reason to complain."""
+    if not writing.cancelled():
+        writing.exception()

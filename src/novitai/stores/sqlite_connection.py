@@ -18,8 +18,10 @@ EngineError = sqlite3.Error
 _OF_THE_WORK = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 
 _DIALECT = sqlite.dialect(paramstyle="named")
-# Only a tool looking into the file from outside can hold it; the work waits this long for it, then is refused.
+# Only a tool looking into the file from outside can hold it; the work waits this long for it, then is refused. What comes after a refusal
+# waits less, until one succeeds: else work that queues behind a long hold would wait for the refusals of all before it.
 _BUSY_MILLISECONDS = 1_000
+_BUSY_AGAIN_MILLISECONDS = 50
 _STATEMENT_CACHE = 256
 
 
@@ -33,8 +35,15 @@ class SqliteConnection:
             check_same_thread=False,
             cached_statements=_STATEMENT_CACHE,
         )
-        self.raw.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+        self._patient = False
+        self.be_patient(True)
         self.raw.execute("PRAGMA temp_store = MEMORY")
+
+    def be_patient(self, patient: bool) -> None:  # noqa: FBT001 - it reads as a sentence
+        """Wait long, or only a moment, for whoever holds the file."""
+        if patient != self._patient:
+            self._patient = patient
+            self.raw.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS if patient else _BUSY_AGAIN_MILLISECONDS}")
 
     def rows(self, statement: Statement, params: Mapping[str, object]) -> list[Row]:
         text, constants = statement.compiled(_DIALECT)
@@ -87,7 +96,9 @@ class Writer:
             raw.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             self._give_up()
+            self._conn.be_patient(False)
             return [Outcome(error=unavailable(error)) for _ in work]
+        self._conn.be_patient(True)
         return outcomes
 
     def close(self) -> None:

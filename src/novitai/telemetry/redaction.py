@@ -30,7 +30,10 @@ FORMS = (
     (re.compile(r"(?i)\b(bearer|basic)(\s+)[A-Za-z0-9._~+/=-]{6,}"), rf"\1\2{REDACTED}"),
     (re.compile(r"\b(nvk_[A-Za-z0-9]+_)[A-Za-z0-9_-]{6,}"), rf"\1{REDACTED}"),
     (re.compile(r"\bwhsec_[A-Za-z0-9+/=_-]{6,}"), REDACTED),
-    (re.compile(r"(?i)([?&][a-z0-9_.-]*(?:token|key|secret|signature|password|sig)=)[^&#\s\"']+"), rf"\1{REDACTED}"),
+    (
+        re.compile(r"(?i)([?&][a-z0-9_.-]*(?:token|key|secret|signature|password|sig|code|auth|pass|pwd)=)[^&#\s\"']+"),
+        rf"\1{REDACTED}",
+    ),
 )
 
 HINT = re.compile(

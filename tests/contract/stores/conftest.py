@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 import redis
 
-from contract.stores.engines import Engine, SqliteFile, SqliteMemory
+from contract.stores.engines import Double, Engine, SqliteFile, SqliteMemory
 from contract.stores.redis_spike import RedisEngine
 from novitai.ports.store import Store
 from support.clock import FakeClock
 from support.redis_server import RedisServer, running_redis
 
-ENGINES = ["sqlite", "sqlite-memory", pytest.param("redis", marks=pytest.mark.redis)]
+ENGINES = ["sqlite", "sqlite-memory", "double", pytest.param("redis", marks=pytest.mark.redis)]
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +40,8 @@ def engine(request, tmp_path) -> Engine:
             return SqliteFile(tmp_path)
         case "sqlite-memory":
             return SqliteMemory()
+        case "double":
+            return Double()
         case _:
             return request.getfixturevalue("redis_engine")
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from novitai.ports.store import Store
 from novitai.ports.world import Clock
 from novitai.stores.sqlite import open_sqlite
+from support.memory_store import MemoryDisk, MemoryStore
 
 REOPENED = "keeps everything when closed and opened again"
 EXCLUSIVE = "serves one process at a time, so what is held at opening is free at once"
@@ -43,3 +44,19 @@ class SqliteMemory:
 
     async def open(self, clock: Clock, *, place: str = "main") -> Store:
         return await open_sqlite(None, clock=clock)
+
+
+class Double:
+    """What simulations use in place of an engine: a small double that keeps the contract, too."""
+
+    name = "double"
+    can = frozenset({REOPENED, EXCLUSIVE})
+
+    def __init__(self) -> None:
+        self._disks: dict[str, MemoryDisk] = {}
+
+    def path(self, place: str = "main") -> str:
+        return f"memory:{place}"
+
+    async def open(self, clock: Clock, *, place: str = "main") -> Store:
+        return MemoryStore(self._disks.setdefault(place, MemoryDisk(self.path(place))), clock=clock)

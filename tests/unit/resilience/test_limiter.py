@@ -288,18 +288,49 @@ def test_when_told_to_wait_asking_again_then_succeeds_unless_others_came(asked, 
     assert asks <= 10
 
 
-def test_a_restart_keeps_what_was_held_and_takes_open_calls_as_ended_then():
-    """After kill -9 the next process knows what the receiver has seen."""
-    first = Limiter(LimiterSettings(limit=3))
+def test_a_restart_keeps_what_was_held_and_open_calls_until_they_would_have_been_given_up():
+    """After kill -9 the next process knows what the receiver has seen, and what it may yet see."""
+    first = Limiter(LimiterSettings(limit=3, longest_call=30.0))
     first.settle(first.admit(ACT, 0.0).id, 1.0)
     first.admit(BULK, 30.0)
-    second = Limiter(LimiterSettings(limit=3))
+    second = Limiter(LimiterSettings(limit=3, longest_call=30.0))
 
     second.load(first.dump(40.0), now=50.0)
 
     assert second.used_by_share(50.0) == {ACT: 1, OBSERVE: 0, BULK: 1}
     assert second.used_by_share(61.0) == {ACT: 0, OBSERVE: 0, BULK: 1}
-    assert second.used(110.0) == 0
+    assert (second.used(119.9), second.used(120.0)) == (1, 0)
+
+
+def test_a_second_restart_does_not_forget_what_the_first_process_had_under_way():
+    """A server that dies again at once still waits for the calls of the one before it."""
+    first, second, third = (Limiter(LimiterSettings(limit=3, longest_call=30.0)) for _ in range(3))
+    first.admit(BULK, 0.0)
+
+    second.load(first.dump(1.0), now=2.0)
+    third.load(second.dump(3.0), now=4.0)
+
+    assert (third.used(89.9), third.used(90.0)) == (1, 0)
+
+
+def test_a_call_under_way_at_a_restart_that_took_long_ended_before_it():
+    """A process started an hour later holds no slot longer than a window."""
+    first, second = (Limiter(LimiterSettings(limit=3)) for _ in range(2))
+    first.admit(BULK, 0.0)
+
+    second.load(first.dump(1.0), now=3_600.0)
+
+    assert (second.used(3_659.9), second.used(3_660.0)) == (1, 0)
+
+
+def test_a_clock_set_back_after_a_restart_holds_an_open_call_a_little_longer_and_no_more():
+    """Neither lost at the step nor held until the old time comes again."""
+    first, second = (Limiter(LimiterSettings(limit=3, longest_call=30.0)) for _ in range(2))
+    first.admit(BULK, 10_000.0)
+    second.load(first.dump(10_001.0), now=10_002.0)
+
+    assert second.used(6_402.0) == 1
+    assert (second.used(6_491.9), second.used(6_492.0)) == (1, 0)
 
 
 def test_a_clock_set_back_holds_slots_for_one_more_window_at_most(limiter):

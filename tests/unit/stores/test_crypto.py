@@ -1,14 +1,11 @@
-"""Sealed values open with their key alone, and the key file is made once and kept to its owner."""
-
-import os
-import stat
+"""Sealed values open with their key alone; of several keys the first seals and all open."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from novitai.domain.secrets import Sealed
-from novitai.stores.crypto import KEY_FILE, KeySealer, load_or_make_key
+from novitai.stores.crypto import Keyring, KeySealer, key_id_of
 
 KEY = bytes(range(32))
 
@@ -61,29 +58,36 @@ def test_a_key_of_another_length_is_refused():
         KeySealer(b"short")
 
 
-def test_the_key_is_made_at_first_start_and_read_at_the_next(tmp_path):
-    """Mode 0600, the same key ever after, and no draft left behind."""
-    data_dir = tmp_path / "data"
-
-    first, second = load_or_make_key(data_dir), load_or_make_key(data_dir)
-
-    assert first == second
-    assert len(first) == 32
-    assert stat.S_IMODE((data_dir / KEY_FILE).stat().st_mode) == 0o600
-    assert [path.name for path in data_dir.iterdir()] == [KEY_FILE]
+OLD, NEW = bytes(32), bytes(range(1, 33))
 
 
-@pytest.mark.parametrize("content", ["", "not base64 !", "c2hvcnQ="])
-def test_a_key_file_that_holds_no_key_is_refused_with_its_path(tmp_path, content):
-    """A new key in its place would lock away everything sealed before."""
-    (tmp_path / KEY_FILE).write_text(content)
+def test_the_first_key_of_a_ring_seals_and_every_one_opens():
+    """So a new key can be put in front while what the old one sealed is still about."""
+    before = KeySealer(OLD).seal("secret")
+    ring = Keyring([NEW, OLD])
 
-    with pytest.raises(ValueError, match=str(tmp_path / KEY_FILE)):
-        load_or_make_key(tmp_path)
+    after = ring.seal("secret")
+
+    assert (ring.open(before), ring.open(after)) == ("secret", "secret")
+    assert key_id_of(after) == KeySealer(NEW).key_id == ring.key_ids[0]
 
 
-def test_a_start_that_was_cut_short_does_not_keep_the_next_one_from_making_a_key(tmp_path):
-    """In a container every process has the same number, so its leftovers must not stand in the way."""
-    (tmp_path / f"{KEY_FILE}.{os.getpid()}.new").write_bytes(b"half a k")
+def test_a_box_of_a_key_that_is_not_on_the_ring_is_refused_by_name():
+    """As with a single key."""
+    with pytest.raises(ValueError, match=KeySealer(KEY).key_id):
+        Keyring([NEW, OLD]).open(KeySealer(KEY).seal("secret"))
 
-    assert len(load_or_make_key(tmp_path)) == len(KEY)
+
+def test_sealing_again_leaves_alone_what_the_first_key_sealed():
+    """A second pass over everything finds nothing to do."""
+    ring = Keyring([NEW, OLD])
+    current = ring.seal("secret")
+
+    assert ring.resealed(current) is current
+    assert key_id_of(ring.resealed(KeySealer(OLD).seal("secret"))) == ring.key_ids[0]
+
+
+def test_a_ring_without_a_key_is_refused():
+    """It could neither seal nor open."""
+    with pytest.raises(ValueError, match="at least one"):
+        Keyring([])

@@ -1,6 +1,8 @@
 """Listeners hear of every acknowledged commit, in order, before the committing caller goes on."""
 
 import asyncio
+import gc
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,7 +10,7 @@ from structlog.testing import capture_logs
 from novitai.ports.store import Check, Commit, Conflict, Put
 from novitai.stores.notifying import NotifyingStore
 from novitai.stores.sqlite import open_sqlite
-from support.clock import FakeClock
+from support.clock import FakeClock, settle
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -101,3 +103,19 @@ async def test_a_listener_that_unsubscribed_hears_no_more(store):
     await store.commit(put("b"))
 
     assert len(heard) == 1
+
+
+async def test_a_commit_that_fails_after_its_caller_was_cancelled_is_nobodys_worry(store):
+    """Nobody waits for its answer any more: nothing is reported as never heard of."""
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    caller = asyncio.create_task(store.commit(Commit(checks=(Check(kind="thing", id="a", version=3),))))
+    await asyncio.sleep(0)
+    caller.cancel()
+    await asyncio.gather(caller, return_exceptions=True)
+    await store.ping()
+    await settle()
+    del caller
+    gc.collect()
+
+    assert complaints == []

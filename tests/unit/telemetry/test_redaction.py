@@ -88,6 +88,7 @@ def test_a_secret_shorter_than_a_word_does_not_blank_out_the_log() -> None:
     [
         ("http://me:hidden1@host/x", "hidden1"),
         ("GET /x?api_key=hidden1&y=1", "hidden1"),
+        ("https://hooks.example/run?code=hidden7 failed", "hidden7"),
         ("Authorization: Bearer hidden1.abc", "hidden1"),
         ("nvk_k3m9qz_hidden1abc", "hidden1"),
         ("whsec_hidden1abc", "hidden1"),
