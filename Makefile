@@ -12,7 +12,7 @@ JOBS ?= auto
 # Passed on to the command: make test ARGS=tests/unit, make lock ARGS=--upgrade
 ARGS ?=
 
-.PHONY: help setup peers test check demo serve simulate docs bench prove prove-full lock clean
+.PHONY: help setup peers test check demo serve simulate docs bench prove prove-full lock sbom clean
 
 help:
 	@awk -F ':.*## ' '/^[a-z -]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +57,11 @@ bench: setup ## measure speed on this machine
 	@set -- benchmarks/*.py; test -e "$$1" || { echo "There are no benchmarks yet."; exit 2; }; \
 	for one in "$$@"; do echo "$$one"; $(BIN)/python "$$one" $(ARGS) || exit; done
 
-prove prove-full: ## show the figure of every promise (comes with a later milestone)
-	@echo "make $@ comes with a later milestone. Until then, make test is what there is."; exit 2
+prove: setup ## show the figure of every promise in minutes, and write them down: docs/reference/proof.md
+	@$(BIN)/python scripts/prove.py $(ARGS)
+
+prove-full: setup ## the same with every case; up to an hour
+	@$(BIN)/python scripts/prove.py --scale full $(ARGS)
 
 lock: LOCK = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
 	--python-version 3.11 $(ARGS) pyproject.toml
@@ -67,6 +70,12 @@ lock: ## resolve the dependencies of pyproject.toml anew into requirements/
 	@$(LOCK) --extra server --extra simulator --output-file requirements/runtime.txt
 	@$(LOCK) --extra server --extra simulator --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
 	@$(filter-out pyproject.toml,$(LOCK)) --group peers --output-file requirements/peers.txt
+
+sbom: setup ## the list of everything that is installed with ours, as CycloneDX: build/novitai.cdx.json
+	@mkdir -p build
+	@PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements requirements/runtime.txt --pyproject pyproject.toml \
+		--output-reproducible --output-format JSON --output-file build/novitai.cdx.json
+	@echo build/novitai.cdx.json
 
 clean: ## remove the environments and all that tools left behind; data and .env stay
 	@rm -rf .venv .peers build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

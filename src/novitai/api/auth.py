@@ -2,10 +2,14 @@
 
 A wrong key is a guess the first time it is seen from an address; ten guesses a minute are answered 401, more are answered 429. The same
 wrong key again (a client that was not told of a revocation) is no new guess, but all failures of an address together share the limit of
-one key. A right key always passes, so nobody can lock out others behind the same address.
+one key. Whoever has a whole IPv6 network has 2^64 addresses, so these count by network.
+
+While an address is answered 429, keys from it that could be guessed are not looked at, be they right or wrong: a guess must not be worth
+more than its answer. A long key cannot be guessed, so it always passes, and nobody can lock out others behind the same address.
 """
 
 import hashlib
+import ipaddress
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,9 +23,13 @@ GUESSES = 10
 WINDOW_SECONDS = 60.0
 REMEMBERED_ADDRESSES = 10_000
 LONGEST_KEY = 512
+BEYOND_GUESSING = 32
+"""Characters from which on a key is no matter of trying. Those that we make have 60 and more; one in the settings may have 16."""
+IPV6_NETWORK = 64
 
 MISSING = "send your key as 'Authorization: Bearer <key>'"
 WRONG = "the key is unknown, expired or revoked"
+SLOW_DOWN = "too many failed logins from this address"
 
 
 @dataclass(slots=True)
@@ -40,34 +48,63 @@ class Doorkeeper:
         self._most = most_failures
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
-    def admit(self, headers: Sequence[bytes], *, client: str) -> tuple[Actor, str]:
+    def admit(self, headers: Sequence[bytes], *, address: str) -> tuple[Actor, str]:
         """The caller and the key as sent. Raises Refusal UNAUTHORIZED, or RATE_LIMIT_EXCEEDED after too many failures."""
         text = bearer(headers)
         actor = self._keys.actor(text) if text is not None else None
+        who = network_of(address)
         if actor is not None and text is not None:
+            if len(text) < BEYOND_GUESSING and self._out_of_patience(who):
+                raise self._slow_down(who)
             return actor, text
-        self._count(client, text)
+        self._count(who, text)
+        if self._out_of_patience(who):
+            raise self._slow_down(who)
         raise Refusal(Code.UNAUTHORIZED, WRONG if headers else MISSING)
 
-    def recognise(self, headers: Sequence[bytes]) -> Actor | None:
-        """The caller where no key is needed; a wrong key is as good as none."""
-        text = bearer(headers)
-        return self._keys.actor(text) if text is not None else None
+    def recognise(self, headers: Sequence[bytes], *, address: str) -> Actor | None:
+        """The caller where no key is needed; a wrong key is as good as none, and counts as a guess all the same."""
+        if not headers:
+            return None
+        try:
+            return self.admit(headers, address=address)[0]
+        except Refusal:
+            return None
 
-    def _count(self, client: str, text: str | None) -> None:
-        now = self._clock.now()
-        failures = self._failures.get(client)
-        if failures is None or not now - WINDOW_SECONDS < failures.since <= now:
-            failures = self._failures[client] = _Failures(since=now)
+    def _count(self, who: str, text: str | None) -> None:
+        failures = self._current(who)
+        if failures is None:
+            failures = self._failures[who] = _Failures(since=self._clock.now())
             while len(self._failures) > REMEMBERED_ADDRESSES:
                 self._failures.popitem(last=False)
-        self._failures.move_to_end(client)
+        self._failures.move_to_end(who)
         failures.total += 1
         if text is not None and len(failures.guesses) <= GUESSES:
             failures.guesses.add(hashlib.sha256(text.encode("utf-8", "replace")).digest())
-        if len(failures.guesses) > GUESSES or (self._most and failures.total > self._most):
-            wait = failures.since + WINDOW_SECONDS - now
-            raise Refusal(Code.RATE_LIMIT_EXCEEDED, "too many failed logins from this address", retry_after=wait)
+
+    def _current(self, who: str) -> _Failures | None:
+        """The failures of the present window."""
+        now, failures = self._clock.now(), self._failures.get(who)
+        return failures if failures is not None and now - WINDOW_SECONDS < failures.since <= now else None
+
+    def _out_of_patience(self, who: str) -> bool:
+        failures = self._current(who)
+        if failures is None:
+            return False
+        return len(failures.guesses) > GUESSES or bool(self._most and failures.total > self._most)
+
+    def _slow_down(self, who: str) -> Refusal:
+        wait = self._failures[who].since + WINDOW_SECONDS - self._clock.now()
+        return Refusal(Code.RATE_LIMIT_EXCEEDED, SLOW_DOWN, retry_after=wait)
+
+
+def network_of(address: str) -> str:
+    """What failures are counted by: an address of IPv4, the network of one of IPv6."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    return address if found.version == 4 else str(ipaddress.ip_network((int(found), IPV6_NETWORK), strict=False))
 
 
 def bearer(headers: Sequence[bytes]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from novitai.api.proxies import UNKNOWN, Proxies
 from novitai.domain.keys import Actor
 from novitai.operations.receipts import Draft
 from novitai.operations.requests import Context
@@ -22,11 +23,12 @@ class Visit:
 
     `key_text` is the key as sent, so that a long answer can notice that it was revoked. `shown_once` names the field of the
     answer that must not be stored for replay. `held`: the answer was held back as asked, so its slowness says nothing.
+    `address` is where the caller is, seen through the proxies that we trust.
     """
 
     request_id: str
     correlation_id: str
-    client: str
+    address: str
     actor: Actor | None = None
     key_text: str = ""
     draft: Draft | None = None
@@ -45,16 +47,22 @@ class Visit:
 
     def context(self) -> Context:
         """What the operations want to know of this request."""
-        return Context(actor=self.who, correlation_id=self.correlation_id, draft=self.draft)
+        return Context(
+            actor=self.who,
+            correlation_id=self.correlation_id,
+            request_id=self.request_id,
+            address=self.address,
+            draft=self.draft,
+        )
 
 
-def begin(scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes], ids: Ids) -> Visit:
+def begin(scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes], ids: Ids, proxies: Proxies) -> Visit:
     """A request enters: its ids are taken over when they are safe to log, else made."""
     client = scope.get("client")
     visit = Visit(
         request_id=_safe(headers.get(b"x-request-id")) or ids.new("req"),
         correlation_id=_safe(headers.get(b"x-correlation-id")) or ids.new("corr"),
-        client=str(client[0]) if client else "unknown",
+        address=proxies.caller(str(client[0]), scope["headers"]) if client else UNKNOWN,
     )
     visit.headers = [
         (b"x-request-id", visit.request_id.encode()),

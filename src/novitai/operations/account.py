@@ -1,7 +1,8 @@
 """Things of the account that requests refer to: templates, registry credentials, network volumes. Read when needed,
 kept for a while.
 
-What is kept holds no password: credentials are known here by id, name and user only.
+What is kept is sealed as a whole: templates carry environment values, and a cache may be shared with other programs. It
+holds no password: credentials are known here by id, name and user only.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ from typing import Any, TypeVar
 import msgspec
 
 from novitai.domain.errors import Code, Gone, ProviderFailure, Refusal
+from novitai.domain.secrets import Sealed
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
 from novitai.operations.catalogue import ACCEPTANCE_WAIT_SECONDS, upstream_refusal, upstream_timeout
 from novitai.ports.coordination import Coordination, Share
 from novitai.ports.provider import Call, Provider
+from novitai.ports.world import Sealer
 
 TEMPLATES, AUTHS, STORAGES = "templates", "registry-auths", "network-storages"
 _TTL_SECONDS = {TEMPLATES: 600.0, AUTHS: 60.0, STORAGES: 60.0}
@@ -26,9 +29,10 @@ T = TypeVar("T")
 class Account:
     """Templates and the like, through a cache with single readings."""
 
-    def __init__(self, *, provider: Provider, coordination: Coordination) -> None:
+    def __init__(self, *, provider: Provider, coordination: Coordination, sealer: Sealer) -> None:
         self._provider = provider
         self._coordination = coordination
+        self._sealer = sealer
         self._call = Call(share=Share.ACT, longest_wait=ACCEPTANCE_WAIT_SECONDS)
         self._reading: dict[tuple[str, str], asyncio.Task[Any]] = {}
 
@@ -73,8 +77,8 @@ class Account:
 
     async def _through(self, cache: str, key: str, shape: type[T], read: Callable[[], Awaitable[T]], what: str) -> T:
         cached = await self._coordination.cache_get(cache, key)
-        if cached is not None:
-            return msgspec.json.decode(cached.body, type=shape)
+        if cached is not None and (text := self._opened(cached.body)) is not None:
+            return msgspec.json.decode(text, type=shape)
         try:
             async with asyncio.timeout(ACCEPTANCE_WAIT_SECONDS):
                 value = await self._once(cache, key, read)
@@ -97,8 +101,16 @@ class Account:
 
     async def _read(self, cache: str, key: str, read: Callable[[], Awaitable[T]]) -> T:
         value = await read()
-        await self._coordination.cache_put(cache, key, msgspec.json.encode(value), ttl_seconds=_TTL_SECONDS[cache])
+        box = self._sealer.seal(msgspec.json.encode(value).decode()).box
+        await self._coordination.cache_put(cache, key, box.encode(), ttl_seconds=_TTL_SECONDS[cache])
         return value
+
+    def _opened(self, body: bytes) -> str | None:
+        """What was kept, or None when it was sealed with a key that has been replaced since: then it is read anew."""
+        try:
+            return self._sealer.open(Sealed(body.decode()))
+        except ValueError:
+            return None
 
     def _ended(self, what: tuple[str, str], task: asyncio.Task[Any]) -> None:
         self._reading.pop(what, None)
