@@ -66,7 +66,9 @@ def _server(words: str, summary: str) -> Verb:
 VERBS = (
     _server("serve", "Run the server; settings come from the environment and .env."),
     _server("config", "Print every setting with value, source and meaning."),
+    _server("doctor", "Check the installation, and what it takes for granted about Novita."),
     _server("keys generate", "Make a first key, without a server."),
+    _server("secrets rotate", "Encrypt what is stored with a new key, while no server runs."),
     Verb(
         ("simulate",),
         "Run a stand-in for Novita; nothing costs money.",
