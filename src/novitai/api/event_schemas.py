@@ -30,8 +30,8 @@ def _schema(kind: FactType) -> dict[str, Any]:
         "properties": {
             "id": {"type": "string", "description": "The same on every attempt, retry and replay."},
             "type": {"const": str(kind)},
-            "sequence": {"type": "integer", "minimum": 1 if of_instance else 0},
-            "instanceId": {"type": "string"} if of_instance else {"type": "null"},
+            "sequence": {"type": "integer", "minimum": 1 if of_instance and kind not in _OF_EITHER else 0},
+            "instanceId": _whose(kind, of_instance=of_instance),
             "novitaInstanceId": _TEXT_OR_NULL,
             "status": {"enum": [*_STATES, None]},
             "timestamp": _TIME,
@@ -40,6 +40,16 @@ def _schema(kind: FactType) -> dict[str, Any]:
             "data": {"type": "object", "properties": _DATA.get(kind, {}) | _startup(kind)},
         },
     }  # fmt: skip
+
+
+def _whose(kind: FactType, *, of_instance: bool) -> dict[str, Any]:
+    if kind in _OF_EITHER:
+        return _TEXT_OR_NULL
+    return {"type": "string"} if of_instance else {"type": "null"}
+
+
+_OF_EITHER = {FactType.ORPHAN_FOUND}
+"""Told of an instance, or of a machine that has none."""
 
 
 def _startup(kind: FactType) -> dict[str, Any]:
@@ -115,5 +125,33 @@ _DATA: dict[FactType, dict[str, Any]] = {
                 "portMappings": {"type": "array", "items": _PORT},
             },
         },
+    },
+    FactType.ORPHAN_FOUND: {
+        "machineId": {"type": "string", "description": "Novita's id."},
+        "action": {
+            "enum": ["found", "reported", "adopted", "deleting"],
+            "description": "`found`: no record knows of it. `reported`: a second machine of the instance. "
+            "`adopted`: it is the instance's machine now. `deleting`: the policy has it deleted.",
+        },
+        "name": {"type": "string"},
+        "machineStatus": {"type": "string"},
+        "productName": {"type": "string"},
+        "region": {"type": "string"},
+        "gpuNum": {"type": "integer"},
+        "pricePerHour": {"type": ["number", "null"]},
+        "createdAt": _TIME_OR_NULL,
+        "firstSeenAt": _TIME,
+        "ours": {"type": "boolean", "description": "Its name bears this installation's marker."},
+    },
+    FactType.PRICE_BELOW: {
+        "alert": {"type": "string", "description": "As written in `PRICE_ALERTS`."},
+        "below": {"type": "number", "description": "The alert's price, USD per GPU and hour."},
+        "productId": {"type": "string"},
+        "productName": {"type": "string"},
+        "billingMode": {"type": "string"},
+        "pricePerGpuHour": {"type": "number"},
+        "inventory": {"type": "string"},
+        "regions": {"type": "array", "items": {"type": "string"}},
+        "since": _TIME,
     },
 }

@@ -5,16 +5,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from novitai.api.health import SystemHealth
+from novitai.api.proxies import Network
 from novitai.domain.instance import HealthCheck
 from novitai.operations.account import Account
+from novitai.operations.audit import Audit
+from novitai.operations.automation import Automation
 from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.creation import Creation
 from novitai.operations.freshness import Freshness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
+from novitai.operations.orphans import Orphans
+from novitai.operations.prices import PriceHistory
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
+from novitai.operations.sync import Sync
 from novitai.policies.steps import Limits
 from novitai.ports.coordination import Coordination
 from novitai.ports.provider import Provider
@@ -29,6 +35,7 @@ class ApiSettings:
 
     `observe`: changes of instances are refused. `name_lookup`: by-name calls say when a machine of that name exists unmanaged.
     `health_check`: the defaults of checks. `tls`: we serve HTTPS ourselves.
+    `longest_sync`: how long the answer to a sync is held; then it goes on as a job.
     """
 
     version: str = "0"
@@ -41,8 +48,10 @@ class ApiSettings:
     metrics_public: bool = False
     name_lookup: bool = True
     tls: bool = False
+    trusted_proxies: tuple[Network, ...] = ()
     health_check: HealthCheck = field(default_factory=HealthCheck)
     start_limits: Limits = field(default_factory=Limits)
+    longest_sync: float = 25.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +65,13 @@ class ApiParts:
     reads: ReadModel
     ledger: Ledger
     catalogue: CatalogueBook
+    prices: PriceHistory
     account: Account
     freshness: Freshness
+    orphans: Orphans
+    sync: Sync
+    automation: Automation
+    audit: Audit
     provider: Provider
     coordination: Coordination
     store: Store

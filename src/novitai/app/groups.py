@@ -7,12 +7,16 @@ from pydantic import SecretStr
 from novitai.api.parts import ApiSettings
 from novitai.config import Settings
 from novitai.domain.instance import HealthCheck
+from novitai.domain.machine import BillingMode
 from novitai.domain.money import Usd
 from novitai.domain.offers import Placement
+from novitai.domain.prices import PriceAlert
 from novitai.novita.settings import NovitaSettings, Pacing
 from novitai.operations.ceilings import Ceilings
 from novitai.operations.creation import PlacementDefaults
 from novitai.policies.steps import Limits
+from novitai.policies.strays import ExtraMachines
+from novitai.reconcilers.adoption import AdoptionSettings
 from novitai.reconcilers.health import ProbeSettings
 from novitai.reconcilers.lifecycle import LifecycleSettings
 from novitai.reconcilers.observer import ObserverSettings
@@ -81,6 +85,19 @@ def ceilings(settings: Settings) -> Ceilings:
     return Ceilings(instances=settings.ceilings.max_instances, usd_per_hour=Usd(usd) if usd is not None else None)
 
 
+def price_alerts(settings: Settings) -> tuple[PriceAlert, ...]:
+    """Prices that somebody wants to hear of."""
+    return tuple(
+        PriceAlert(
+            text=str(alert),
+            product_name=alert.product_name,
+            billing_mode=BillingMode(alert.mode) if alert.mode else None,
+            below=Usd(alert.below),
+        )
+        for alert in settings.prices.alerts
+    )
+
+
 def breaker(settings: Settings) -> BreakerSettings:
     """When calls to Novita pause."""
     asked = settings.breaker
@@ -120,8 +137,14 @@ def observer(settings: Settings, installation: str) -> ObserverSettings:
         quiet_interval=settings.lifecycle.poll_interval,
         fast_interval=settings.lifecycle.fast_poll_interval,
         settle_time=settings.novita.settle_time,
+        extra_machines=ExtraMachines("report" if observes(settings) else settings.novita.extra_machines),
         calls_per_minute=max(1.0, settings.upstream.rate_limit * OBSERVE_PART),
     )
+
+
+def adoption(settings: Settings, installation: str) -> AdoptionSettings:
+    """How often the account is audited, and what is ours on it."""
+    return AdoptionSettings(installation=installation, interval=settings.lifecycle.sync_interval)
 
 
 def api(settings: Settings) -> ApiSettings:
@@ -130,6 +153,7 @@ def api(settings: Settings) -> ApiSettings:
         version=metadata.version("novitai"),
         production=settings.server.production,
         allowed_origins=settings.inbound.allowed_origins,
+        trusted_proxies=settings.inbound.trusted_proxies,
         rate_limit_window=settings.inbound.rate_limit_window,
         rate_limit_max_requests=settings.inbound.rate_limit_max_requests,
         slow_seconds=settings.logging.slow_operation,

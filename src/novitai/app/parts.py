@@ -5,28 +5,37 @@ Every adapter can be replaced by a test: what `Replaced` holds is used instead o
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from novitai.app import groups
 from novitai.app.identity import installation_id
-from novitai.app.sealing import check_key, sealer_of
+from novitai.app.sealing import check_key, keyring_of
 from novitai.config import Settings
 from novitai.coordination.local import LocalCoordination
+from novitai.domain.automation import Part
 from novitai.egress.addresses import Guard
 from novitai.egress.client import EgressClient
 from novitai.novita.provider import NovitaProvider
 from novitai.operations.account import Account
+from novitai.operations.audit import Audit
+from novitai.operations.automation import Automation
 from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.creation import Creation
 from novitai.operations.freshness import Freshness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
+from novitai.operations.orphans import Orphans
+from novitai.operations.prices import PriceHistory
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
+from novitai.operations.sync import Sync
 from novitai.ports.coordination import Coordination
 from novitai.ports.provider import Provider
 from novitai.ports.store import Claim, Lease, Store
 from novitai.ports.world import Clock, Ids, Sealer
+from novitai.reconcilers.adoption import Adoption
+from novitai.reconcilers.audit import LOOK_SECONDS, AuditSealer
 from novitai.reconcilers.catalog import REFRESH_SECONDS, CatalogRefresh
 from novitai.reconcilers.driver import Lane, Loop
 from novitai.reconcilers.health import HealthChecks
@@ -34,15 +43,19 @@ from novitai.reconcilers.lifecycle import LifecycleReconciler
 from novitai.reconcilers.lifecycle.acting import Acting
 from novitai.reconcilers.lifecycle.buying import Buying
 from novitai.reconcilers.observer import Observer
+from novitai.reconcilers.prices import LOOK_SECONDS as PRICES_LOOK_SECONDS
+from novitai.reconcilers.prices import Prices
 from novitai.reconcilers.retention import RETENTION_SECONDS, Retention
 from novitai.stores.measured import MeasuredStore
 from novitai.stores.sqlite import open_sqlite
 from novitai.telemetry.metrics import Metrics
 from novitai.webhooks.delivery import Deliveries
-from novitai.world import SystemClock, SystemIds
+from novitai.webhooks.destinations import barred
+from novitai.world import SteadyClock, SystemClock, SystemIds
 
 INSTANCE_SLOTS = 32
 DELIVERY_SLOTS = 64
+MAINTENANCE_SLOTS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,10 +96,15 @@ class Operations:
     keys: Keys
     receipts: Receipts
     catalogue: CatalogueBook
+    prices: PriceHistory
     account: Account
     creation: Creation
     verbs: Verbs
     freshness: Freshness
+    orphans: Orphans
+    sync: Sync
+    automation: Automation
+    audit: Audit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +115,7 @@ class Keepers:
     deliveries: Deliveries
     lanes: tuple[Lane, ...]
     observer: Loop
+    audit_log: Loop
     loops: tuple[Loop, ...]
     egress: tuple[EgressClient, ...]
 
@@ -116,7 +135,7 @@ async def lay(settings: Settings, replaced: Replaced) -> Foundation:
         told=lambda outcome, seconds: metrics.committed(outcome=outcome, seconds=seconds),
         slow_seconds=settings.logging.slow_operation,
     )
-    sealer = sealer_of(settings)
+    sealer = keyring_of(settings)
     if not in_memory:
         await check_key(store, sealer)
     coordination = LocalCoordination(
@@ -124,6 +143,7 @@ async def lay(settings: Settings, replaced: Replaced) -> Foundation:
         limits={"public": settings.upstream.rate_limit, "internal": settings.upstream.internal_rate_limit},
         breaker=groups.breaker(settings),
         data_dir=None if in_memory else settings.store.data_dir,
+        steady=SteadyClock() if replaced.clock is None else None,
     )
     provider = replaced.provider or NovitaProvider(
         groups.novita(settings), coordination=coordination, clock=clock, chance=ids, telemetry=metrics
@@ -155,7 +175,8 @@ def build_operations(base: Foundation) -> Operations:
     )
     reads = ReadModel(base.store)
     catalogue = CatalogueBook(provider=base.provider, clock=base.clock)
-    account = Account(provider=base.provider, coordination=base.coordination)
+    freshness = Freshness(clock=base.clock, quiet_interval=settings.lifecycle.poll_interval)
+    account = Account(provider=base.provider, coordination=base.coordination, sealer=base.sealer)
     creation = Creation(
         ledger=ledger,
         reads=reads,
@@ -164,19 +185,45 @@ def build_operations(base: Foundation) -> Operations:
         sealer=base.sealer,
         defaults=groups.placement(settings),
         health=groups.health_check(settings),
+        barred=partial(barred, Guard(str(network) for network in settings.webhooks.allow_cidrs)),
         limits=groups.ceilings(settings),
         creates_per_minute=settings.upstream.rate_limit * groups.BULK_PART,
     )
+    orphans = Orphans(
+        ledger=ledger,
+        reads=reads,
+        freshness=freshness,
+        provider=base.provider,
+        catalogue=catalogue,
+        sealer=base.sealer,
+        installation=base.installation,
+        health=groups.health_check(settings),
+    )
+    automation = Automation(ledger=ledger)
     return Operations(
         ledger=ledger,
         reads=reads,
         keys=Keys(ledger=ledger, environment_key=groups.revealed(settings.server.api_key)),
         receipts=Receipts(store=base.store, clock=base.clock),
         catalogue=catalogue,
+        prices=PriceHistory(base.store),
         account=account,
         creation=creation,
         verbs=Verbs(ledger=ledger, reads=reads, creation=creation),
-        freshness=Freshness(clock=base.clock, quiet_interval=settings.lifecycle.poll_interval),
+        freshness=freshness,
+        orphans=orphans,
+        sync=Sync(
+            ledger=ledger,
+            reads=reads,
+            freshness=freshness,
+            orphans=orphans,
+            automation=automation,
+            provider=base.provider,
+            installation=base.installation,
+            retention=settings.lifecycle.deleted_retention,
+        ),
+        automation=automation,
+        audit=Audit(store=base.store, clock=base.clock, sealer=base.sealer),
     )
 
 
@@ -185,26 +232,11 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
     settings = base.settings
     webhook_egress = base.egress or _egress(settings.webhooks.allow_cidrs)
     health_egress = base.egress or _egress(settings.health.allow_cidrs)
-    deliveries = Deliveries(
-        store=base.store,
-        clock=base.clock,
-        ids=base.ids,
-        sealer=base.sealer,
-        egress=webhook_egress,
-        settings=groups.webhooks(settings),
-        told=lambda outcome, lag: base.metrics.webhook_attempted(outcome=outcome, lag_seconds=lag),
-    )
+    deliveries, delivery_lane = _telling(base, operations, webhook_egress)
     lifecycle = _lifecycle(base, operations)
-    observer = Observer(
-        provider=base.provider,
-        ledger=operations.ledger,
-        reads=operations.reads,
-        freshness=operations.freshness,
-        sealer=base.sealer,
-        settings=groups.observer(settings, base.installation),
-        told=base.metrics.swept,
-    )
-    watch = _loop("observer", observer.run, settings.lifecycle.poll_interval, base)
+    watch, adoption = _watching(base, operations)
+    sealer = AuditSealer(audit=operations.audit, store=base.store, clock=base.clock)
+    audit_log = _loop("audit", sealer.run, LOOK_SECONDS, base)
     catalog = CatalogRefresh(operations.catalogue)
     retention = Retention(store=base.store, clock=base.clock)
     return Keepers(
@@ -213,17 +245,101 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
         ),
         deliveries=deliveries,
         lanes=(
-            _lane("instances", INSTANCE_SLOTS, lifecycle.handle, base),
-            _lane("deliveries", DELIVERY_SLOTS, deliveries.handle, base),
+            _lane("instances", INSTANCE_SLOTS, lifecycle.handle, base, operations),
+            delivery_lane,
+            _lane("maintenance", MAINTENANCE_SLOTS, adoption.work.handle, base, operations),
         ),
         observer=watch,
+        audit_log=audit_log,
         loops=(
             watch,
+            adoption.loop,
+            audit_log,
             _loop("catalog", catalog.run, REFRESH_SECONDS, base),
+            _prices(base, operations),
             _loop("retention", retention.run, RETENTION_SECONDS, base),
         ),
         egress=(webhook_egress, health_egress),
     )
+
+
+def _telling(base: Foundation, operations: Operations, egress: EgressClient) -> tuple[Deliveries, Lane]:
+    """Deliveries and their lane: an attempt that waits for a slow receiver steps aside in it."""
+
+    def step_aside(claim: Claim) -> None:
+        lane.step_aside(claim)
+
+    deliveries = Deliveries(
+        store=base.store,
+        clock=base.clock,
+        ids=base.ids,
+        sealer=base.sealer,
+        egress=egress,
+        settings=groups.webhooks(base.settings),
+        step_aside=step_aside,
+        told=lambda outcome, lag: base.metrics.webhook_attempted(outcome=outcome, lag_seconds=lag),
+    )
+    lane = _lane("deliveries", DELIVERY_SLOTS, deliveries.handle, base, operations)
+    return deliveries, lane
+
+
+@dataclass(frozen=True)
+class _Adopting:
+    """The look at what is unknown, and its loop."""
+
+    work: Adoption
+    loop: Loop
+
+
+def _watching(base: Foundation, operations: Operations) -> tuple[Loop, _Adopting]:
+    """The observer's loop, and the look at what each of its sweeps shows that we have no record of."""
+    interval = base.settings.lifecycle.sync_interval
+
+    def swept(*, complete: bool, pages: int, machines: int) -> None:
+        base.metrics.swept(complete=complete, pages=pages, machines=machines)
+        if complete:
+            adopting.nudge()
+
+    def sweep() -> None:
+        observer.sweep_soon()
+        watch.nudge()
+
+    observer = Observer(
+        provider=base.provider,
+        ledger=operations.ledger,
+        reads=operations.reads,
+        freshness=operations.freshness,
+        sealer=base.sealer,
+        settings=groups.observer(base.settings, base.installation),
+        told=swept,
+    )
+    watch = _loop("observer", observer.run, base.settings.lifecycle.poll_interval, base)
+    adoption = Adoption(
+        ledger=operations.ledger,
+        reads=operations.reads,
+        freshness=operations.freshness,
+        orphans=operations.orphans,
+        sync=operations.sync,
+        verbs=operations.verbs,
+        automation=operations.automation,
+        sweep=sweep,
+        settings=groups.adoption(base.settings, base.installation),
+    )
+    adopting = _loop("adoption", adoption.run, interval, base)
+    return watch, _Adopting(adoption, adopting)
+
+
+def _prices(base: Foundation, operations: Operations) -> Loop:
+    """The loop of the price history, which looks at each reading of the catalogue."""
+    prices = Prices(
+        book=operations.catalogue,
+        history=operations.prices,
+        ledger=operations.ledger,
+        watched=groups.price_alerts(base.settings),
+    )
+    loop = _loop("prices", prices.run, PRICES_LOOK_SECONDS, base)
+    operations.catalogue.listen(loop.nudge)
+    return loop
 
 
 def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:
@@ -247,7 +363,9 @@ def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:
     )
 
 
-def _lane(name: str, slots: int, handler: Callable[[Claim], Awaitable[None]], base: Foundation) -> Lane:
+def _lane(
+    name: str, slots: int, handler: Callable[[Claim], Awaitable[None]], base: Foundation, operations: Operations
+) -> Lane:
     return Lane(
         name,
         slots=slots,
@@ -257,6 +375,7 @@ def _lane(name: str, slots: int, handler: Callable[[Claim], Awaitable[None]], ba
         ids=base.ids,
         owner=base.owner,
         told=base.metrics.job_finished,
+        paused=lambda: operations.automation.paused(Part.JOBS),
     )
 
 

@@ -16,6 +16,7 @@ from novitai.app import groups
 from novitai.app.parts import Foundation, Keepers, Operations, Replaced, build_keepers, build_operations, lay
 from novitai.app.telling import tell_changes
 from novitai.config import Settings
+from novitai.operations import records
 from novitai.operations.ledger import Snapshot
 from novitai.ports.store import Commit, Committed, StoreUnavailable
 from novitai.reconcilers.observer import wants_looking
@@ -24,6 +25,8 @@ from novitai.telemetry import looplag
 log = structlog.get_logger("novitai")
 
 SAMPLE_SECONDS = 5.0
+AWAY_SECONDS = 1.0
+"""Between looks at a store that is away: traffic should come back soon after it does."""
 
 
 class Program:
@@ -36,7 +39,7 @@ class Program:
         self.started_at = base.clock.now()
         self._tasks: list[asyncio.Task[None]] = []
         self._store_ok = True
-        self._loop_lag = 0.0
+        self._lag = looplag.Recent(base.metrics.loop_lagged)
 
     @classmethod
     async def open(cls, settings: Settings, replaced: Replaced | None = None) -> "Program":
@@ -53,11 +56,15 @@ class Program:
         store = self.base.store
         store.subscribe(self.operations.reads.committed)
         store.subscribe(self.operations.keys.committed)
+        store.subscribe(self.operations.orphans.committed)
+        store.subscribe(self.operations.automation.committed)
         store.subscribe(self._wake_on_commit)
         store.subscribe(tell_changes)
         self.operations.reads.listen(self._watch_motion)
         await self.operations.reads.load()
         await self.operations.keys.load()
+        await self.operations.orphans.load()
+        await self.operations.automation.load()
 
     def start(self) -> None:
         """Begin everything that runs by itself; returns at once."""
@@ -68,7 +75,7 @@ class Program:
         self.keepers.health_checks.start()
         self._tasks = [
             asyncio.create_task(self._sample_forever(), name="metrics sampler"),
-            asyncio.create_task(looplag.measure(self._lagged, now=time.monotonic), name="loop lag"),
+            asyncio.create_task(looplag.measure(self._lag.note, now=time.monotonic), name="loop lag"),
         ]
         log.info("started", installation=self.base.installation, instances=len(self.operations.reads.all()))
 
@@ -98,9 +105,10 @@ class Program:
             started=bool(self._tasks),
             store_ok=self._store_ok,
             timer_late_seconds=self.latest_timer(),
-            loop_lag_seconds=self._loop_lag,
+            loop_lag_seconds=self._lag.worst,
             unsigned_webhooks=self.keepers.deliveries.unsigned > 0,
             observe=groups.observes(self.base.settings),
+            paused=tuple(str(part) for part in self.operations.automation.switch.paused),
         )
 
     async def sample(self) -> None:
@@ -122,6 +130,8 @@ class Program:
     def _wake_on_commit(self, commit: Commit, result: Committed) -> None:
         for lane in self.keepers.lanes:
             lane.committed(commit, result)
+        if any(append.log == records.AUDIT for append in commit.appends):
+            self.keepers.audit_log.nudge()
 
     def _watch_motion(self, snapshot: Snapshot) -> None:
         """Something began to move: the observer's next look should not be a quiet interval away."""
@@ -139,11 +149,7 @@ class Program:
                 pass  # said by the check above
             except Exception:
                 log.exception("sampling_failed")
-            await self.base.clock.sleep(SAMPLE_SECONDS)
-
-    def _lagged(self, seconds: float) -> None:
-        self._loop_lag = seconds
-        self.base.metrics.loop_lagged(seconds)
+            await self.base.clock.sleep(SAMPLE_SECONDS if self._store_ok else AWAY_SECONDS)
 
     async def _check_store(self) -> None:
         try:
@@ -153,4 +159,6 @@ class Program:
                 log.warning("store_away", error=str(error))
             self._store_ok = False
         else:
+            if not self._store_ok:
+                log.info("store_back")
             self._store_ok = True

@@ -20,13 +20,20 @@ from novitai.telemetry.redaction import Redactor
 log = structlog.get_logger("novitai")
 
 OK, FAILED, USAGE = 0, 1, 2
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LONGEST_STOP = 8.0
+LONGEST_GRACE = 5.0
+SHORTEST_GRACE = 1.0
+"""Seconds: jobs under way get what the door's own goodbye has left over of the first, so that stopping takes less than ten in all."""
 NO_KEY = (
     "there is no API key, so nobody could get in: make one with `novitai keys generate` and put it into NOVITAI_API_KEY"
 )
 
 
 async def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT; gives the exit code. What is wrong with the ground is said in one line."""
+    """Run until SIGTERM or SIGINT, of which a second one ends the process at once; gives the exit code. What is wrong with the
+    ground is said in one line.
+    """
     redactor = Redactor(settings.secret_values())
     as_json = settings.logging.as_json(terminal=sys.stderr.isatty())
     logging.configure(level=settings.logging.level, as_json=as_json, redactor=redactor, stream=sys.stderr)
@@ -47,7 +54,7 @@ async def serve(settings: Settings) -> int:
 async def _run(program: Program) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in SIGNALS:
         loop.add_signal_handler(name, stop.set)
     shutting_down = asyncio.Event()
     server = _door(program, shutting_down)
@@ -63,8 +70,13 @@ async def _run(program: Program) -> int:
     program.start()
     await stop.wait()
     log.info("stopping")
+    for name in SIGNALS:
+        loop.remove_signal_handler(name)
+        signal.signal(name, signal.SIG_DFL)  # what was acknowledged is committed, so nobody has to wait for the rest
+    began = loop.time()
     await server.stop()
-    await program.stop()
+    left = LONGEST_STOP - (loop.time() - began)
+    await program.stop(grace=max(SHORTEST_GRACE, min(LONGEST_GRACE, left)))
     return OK
 
 
@@ -90,8 +102,13 @@ def _api_parts(program: Program, shutting_down: asyncio.Event) -> ApiParts:
         reads=operations.reads,
         ledger=operations.ledger,
         catalogue=operations.catalogue,
+        prices=operations.prices,
         account=operations.account,
         freshness=operations.freshness,
+        orphans=operations.orphans,
+        sync=operations.sync,
+        automation=operations.automation,
+        audit=operations.audit,
         provider=base.provider,
         coordination=base.coordination,
         store=base.store,

@@ -67,6 +67,17 @@ class Novita:
         ),
         reason="Waiting a minute costs nothing; a second machine costs money.",
     )
+    extra_machines: str = setting(
+        "EXTRA_MACHINES",
+        choice("report", "delete"),
+        default="report",
+        meaning=(
+            "What becomes of a second machine with an instance's marker, which can exist when Novita shows one later "
+            "than the settle time. `report` tells of it and keeps it until the instance is deleted; `delete` also "
+            "deletes it after two readings 30 s apart, unless the instance is protected."
+        ),
+        reason="It bills, but nothing should be destroyed that nobody was asked about.",
+    )
 
 
 @group

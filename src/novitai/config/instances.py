@@ -52,11 +52,18 @@ class Lifecycle:
         meaning="Whether start, stop and delete by name also look among machines on Novita that we do not manage.",
         reason="The name shown in Novita's console should work.",
     )
+    sync_interval: float = setting(
+        "SYNC_INTERVAL",
+        duration(usual=span("1m", "24h"), limits=span("1s", "7d")),
+        default="30m",
+        meaning="Pause between two audits of the whole account; the first is made at the start.",
+        reason="Every poll shows what is new; an audit also takes back what is ours and forgets what is gone.",
+    )
     deleted_retention: float = setting(
         "SYNC_OBSOLETE_INSTANCE_RETENTION",
         duration(usual=span("1d", "365d"), limits=span("1s", "3650d")),
         default="7d",
-        meaning="How long a deleted instance can still be read before its record is forgotten.",
+        meaning="How long a deleted instance can still be read, and a lost one is kept, before its record is forgotten.",
         reason="Long enough to look into last week.",
     )
 

@@ -200,9 +200,15 @@ def is_webhook_secret(given: str) -> bool:
     return len(given) >= 8
 
 
-def is_aes_key(given: str) -> bool:
-    """Whether this is base64 of exactly 32 bytes."""
-    return len(decoded_key(given) or b"") == 32
+def are_aes_keys(given: str) -> bool:
+    """Whether each of these is base64 of exactly 32 bytes, and no two are the same."""
+    keys = [decoded_key(one) for one in key_texts(given)]
+    return bool(keys) and len(set(keys)) == len(keys) and all(len(key or b"") == 32 for key in keys)
+
+
+def key_texts(given: str) -> list[str]:
+    """Keys one by one: separated by commas in a variable, by lines in a file."""
+    return given.replace(",", " ").split()
 
 
 def decoded_key(given: str) -> bytes | None:

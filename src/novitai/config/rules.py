@@ -108,6 +108,8 @@ def warnings(settings: Settings) -> Iterator[str]:
             f"HOST={server.host} serves plain HTTP beyond this machine: put a proxy with TLS before it or set "
             "TLS_CERT_FILE and TLS_KEY_FILE"
         )
+    if wide := [str(network) for network in settings.inbound.trusted_proxies if network.prefixlen == 0]:
+        yield f"TRUSTED_PROXIES={','.join(wide)} believes everybody: any caller can then choose the address it is known by"
     if settings.webhooks.url is not None and settings.webhooks.secret is None:
         yield "WEBHOOK_URL is set without WEBHOOK_SECRET: webhooks go out unsigned"
     if settings.store.database is None:

@@ -9,13 +9,16 @@ from pydantic import SecretStr
 
 from novitai.config.durations import duration, span
 from novitai.config.kinds import (
+    Network,
+    are_aes_keys,
     choice,
     database,
     decoded_key,
     flag,
     integer,
-    is_aes_key,
     key,
+    key_texts,
+    networks,
     path,
     secret,
     text,
@@ -114,18 +117,26 @@ class Store:
     )
     secrets_key: SecretStr | None = setting(
         "NOVITAI_SECRETS_KEY",
-        secret(allowed="32 bytes in base64 (`openssl rand -base64 32`)", check=is_aes_key),
+        secret(
+            allowed="32 bytes in base64 (`openssl rand -base64 32`), or several such keys separated by commas",
+            check=are_aes_keys,
+        ),
         default=None,
-        meaning="Key for what is encrypted at rest: environment values and webhook secrets.",
+        meaning=(
+            "Key for what is encrypted at rest: environment values, webhook secrets and passwords of machines. Of "
+            "several the first encrypts and all decrypt; `novitai secrets rotate` moves everything to the first."
+        ),
         reason=(
             "A key file is made in the data directory at first start; keep the key elsewhere to back up the two apart."
         ),
         shown_default="made at first start",
     )
 
-    def secrets_key_bytes(self) -> bytes | None:
-        """The 32 bytes of `NOVITAI_SECRETS_KEY`, or None when it is not set."""
-        return None if self.secrets_key is None else decoded_key(self.secrets_key.get_secret_value())
+    def sealing_keys(self) -> tuple[bytes, ...]:
+        """The keys of `NOVITAI_SECRETS_KEY`, 32 bytes each; none when it is not set."""
+        if self.secrets_key is None:
+            return ()
+        return tuple(decoded_key(one) or b"" for one in key_texts(self.secrets_key.get_secret_value()))
 
 
 @group
@@ -152,6 +163,16 @@ class Inbound:
         default="",
         meaning="Web pages of which origins may call the API from a browser (CORS).",
         reason="Programs do not need it, and other people's pages should not.",
+    )
+    trusted_proxies: tuple[Network, ...] = setting(
+        "TRUSTED_PROXIES",
+        networks(),
+        default="",
+        meaning=(
+            "Proxies whose `X-Forwarded-For` or `Forwarded` is believed: the caller is then the right-most address that "
+            "is none of them."
+        ),
+        reason="Anybody can write such a header; without a list the address of the connection counts.",
     )
     metrics_public: bool = setting(
         "METRICS_PUBLIC",

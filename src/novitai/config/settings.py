@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from novitai.config.account import Breaker, Novita, Upstream
 from novitai.config.instances import Ceilings, Health, Lifecycle, Placement
-from novitai.config.kinds import masked
+from novitai.config.kinds import are_aes_keys, key_texts, masked
+from novitai.config.prices import Prices
 from novitai.config.service import Inbound, Logging, Server, Store
 from novitai.config.variables import Variable, declared
 from novitai.config.webhooks import Webhooks
@@ -30,6 +31,7 @@ class Settings:
     health: Health = field(default_factory=Health)
     placement: Placement = field(default_factory=Placement)
     ceilings: Ceilings = field(default_factory=Ceilings)
+    prices: Prices = field(default_factory=Prices)
     upstream: Upstream = field(default_factory=Upstream)
     breaker: Breaker = field(default_factory=Breaker)
     inbound: Inbound = field(default_factory=Inbound)
@@ -59,6 +61,7 @@ GROUPS: dict[str, type] = {
     "health": Health,
     "placement": Placement,
     "ceilings": Ceilings,
+    "prices": Prices,
     "upstream": Upstream,
     "breaker": Breaker,
     "inbound": Inbound,
@@ -101,6 +104,9 @@ def shown(variable: Variable, value: Any) -> str:
 
 def _secrets_in(held: object) -> Iterator[str]:
     if isinstance(held, SecretStr):
-        yield held.get_secret_value()
+        text = held.get_secret_value()
+        yield text
+        if are_aes_keys(text):
+            yield from key_texts(text)  # each of several is a secret by itself
     elif isinstance(held, str) and "://" in held and (password := urlsplit(held).password):
         yield from {password, unquote(password)}

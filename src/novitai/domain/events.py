@@ -35,6 +35,7 @@ class FactType(StrEnum):
     AUTH_FAILED = "upstream.auth_failed"
     CIRCUIT_OPENED = "upstream.circuit_opened"
     CIRCUIT_CLOSED = "upstream.circuit_closed"
+    PRICE_BELOW = "price.below"
 
 
 MEANING: dict[FactType, str] = {
@@ -56,10 +57,12 @@ MEANING: dict[FactType, str] = {
     FactType.MIGRATING: "Novita is moving the machine.",
     FactType.LOST: "The machine vanished without a trace, on two pieces of evidence.",
     FactType.DELETED: "Everything of the instance on Novita is gone, confirmed by reading.",
-    FactType.ORPHAN_FOUND: "A machine that bears our marker but is not the instance's present one was found.",
+    FactType.ORPHAN_FOUND: "The account has a machine that no record knows of, or one that bears an instance's marker "
+    "and is not its present one. `data.action` says what became of it.",
     FactType.AUTH_FAILED: "Novita refuses the API key; changes wait until it is accepted again.",
     FactType.CIRCUIT_OPENED: "Novita failed several times in a row; calls pause.",
     FactType.CIRCUIT_CLOSED: "Novita answers again.",
+    FactType.PRICE_BELOW: "A product can be had below the price of a `PRICE_ALERTS`. Told again only after it has been dearer.",
 }
 
 

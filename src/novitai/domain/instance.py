@@ -127,8 +127,10 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     `sent_at` is the durable intent to call Novita, `accepted_at` the answer that it did: between the two the outcome is
     unclear, and the machine is looked at before the call is sent again. `overtakes`: when the opposite call of the
-    operation before was sent (or its effect seen), which may still take effect. `health_check` replaces the spec's for
-    this start.
+    operation before was sent (or its effect seen), which may still take effect. `doubted_at`: when a call of this
+    operation was sent of which a look did not show any effect; it may be sent again, and the first may still take
+    effect. `unclear`: creates in a row that Novita did not answer clearly. `health_check` replaces the spec's for this
+    start.
     """
 
     id: str
@@ -142,6 +144,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     accepted_at: float | None = None
     completed_at: float | None = None
     overtakes: float | None = None
+    doubted_at: float | None = None
+    unclear: int = 0
     estimated_ready_at: float | None = None
     phases: tuple[tuple[Phase, float], ...] = ()
     health_check: HealthCheck | None = None
@@ -181,16 +185,19 @@ class SeenMachine(msgspec.Struct, frozen=True, kw_only=True):
     pulling_since: float | None = None
     pulled_seconds: float = 0.0
     missing: tuple[float, ...] = ()
+    puzzling: bool = False  # the last reading had a word that we do not know; `status` is what was known before
 
 
 class OpenAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """A create whose outcome is not known: sent at `sent_at`, searched for by its marker until a sweep proves that
-    nothing was made.
+    nothing was made. `ended`: its call is over, at `sent_at`; before that nothing is proof, since Novita may still be at
+    it.
     """
 
     number: int
     offer: Offer
     sent_at: float
+    ended: bool = False
     disproved_at: float | None = None  # start of the complete sweep after the settle time that did not show the marker
 
 

@@ -46,12 +46,14 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks: the key's id (owner of what it makes), the word for `desired.by`, what it may do, and its limits."""
+    """Who asks: the key's id (owner of what it makes), what it may do, and its limits; or a policy that acts by itself."""
 
     owner: str
     scope: Scope
     limits: KeyLimits = KeyLimits()
+    policy: str = ""
 
     @property
     def by(self) -> str:
-        return f"user:{self.owner}"
+        """The word for `desired.by`."""
+        return self.policy or f"user:{self.owner}"

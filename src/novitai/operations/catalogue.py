@@ -5,7 +5,7 @@ with its age, and set a reading in motion when it is old.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from novitai.domain.errors import Code, ProviderFailure, Refusal
 from novitai.domain.offers import Catalogue, OfferKey
@@ -27,6 +27,11 @@ class CatalogueBook:
         self._known: Catalogue | None = None
         self._reading: asyncio.Task[Catalogue] | None = None
         self._refusals: dict[OfferKey, tuple[int, float]] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each reading; it must be quick and raise nothing."""
+        self._listeners.append(listener)
 
     @property
     def known(self) -> Catalogue | None:
@@ -75,8 +80,10 @@ class CatalogueBook:
         return {key: until for key, (_, until) in self._refusals.items()}
 
     async def _read(self, call: Call) -> Catalogue:
-        self._known = await self._provider.catalogue(call)
-        return self._known
+        self._known = known = await self._provider.catalogue(call)
+        for listener in self._listeners:
+            listener()
+        return known
 
     def _ended(self, task: asyncio.Task[Catalogue]) -> None:
         self._reading = None

@@ -1,7 +1,8 @@
 """Ceilings on what may run at once, checked before any money is spent and again when the call is made.
 
 Counted is what is wanted to run: every live instance whose desired state is running and that has not failed without a
-machine.
+machine. To a key belongs what it made and what it started last, whoever made that: else a key with a limit could start
+everybody's stopped machines, one after the other.
 """
 
 from collections.abc import Iterable, Iterator
@@ -56,7 +57,7 @@ def check(
             "MAX_USD_PER_HOUR",
             f"it would come to ${dollars(total):g} an hour; at most ${dollars(ceilings.usd_per_hour):g}",
         )
-    own = [instance for instance in using if instance.owner == owner]
+    own = [instance for instance in using if _belongs(instance, owner)]
     own_gpus = sum(instance.offer.gpu_num for instance in own) + gpus
     if limits.gpus is not None and own_gpus > limits.gpus:
         raise _exceeded("the key's gpus", f"it would come to {own_gpus} GPUs for this key; at most {limits.gpus}")
@@ -66,6 +67,11 @@ def check(
             "the key's usdPerHour",
             f"it would come to ${dollars(own_total):g} an hour for this key; at most ${dollars(limits.usd_per_hour):g}",
         )
+
+
+def _belongs(instance: Instance, owner: str) -> bool:
+    started = instance.wants is DesiredState.RUNNING and instance.desired.by == f"user:{owner}"
+    return started or instance.owner == owner
 
 
 class Room:

@@ -2,7 +2,7 @@
 money is spent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -62,9 +62,11 @@ class Creation:
         sealer: Sealer,
         defaults: PlacementDefaults,
         health: HealthCheck,
+        barred: Callable[[str], str | None],
         limits: ceilings.Ceilings,
         creates_per_minute: float,
     ) -> None:
+        """`barred` says why webhooks cannot go to a URL, judged by its text."""
         self._ledger = ledger
         self._reads = reads
         self._catalogue = catalogue
@@ -72,6 +74,7 @@ class Creation:
         self._sealer = sealer
         self._defaults = defaults
         self._health = health
+        self._barred = barred
         self.room = ceilings.Room(reads=reads, ceilings=limits)
         self._creates_per_minute = creates_per_minute
 
@@ -95,7 +98,18 @@ class Creation:
                 reason="accepted",
             )
             change = Change(instance=created.instance, facts=(told,))
-            written = await self._ledger.commit(0, change, puts=puts, wakes=(self._ledger.wake(created.instance),))
+            noted = self._ledger.note(
+                context,
+                "instance.create",
+                target=created.instance.id,
+                name=request.name,
+                product=offer.product_name,
+                region=offer.region,
+                billingMode=str(offer.billing_mode),
+                pricePerHour=dollars(offer.price_per_hour),
+            )
+            wakes = (self._ledger.wake(created.instance),)
+            written = await self._ledger.commit(0, change, puts=puts, appends=(noted,), wakes=wakes)
         return Created(instance=written.snapshot.instance, ranked=ranked)
 
     async def plan(self, request: CreateRequest, context: Context) -> Plan:
@@ -149,9 +163,12 @@ class Creation:
         )
 
     def target(self, url: str | None, secret: str | None) -> WebhookTarget | None:
-        """A request's own endpoint, its secret sealed."""
+        """A request's own endpoint, its secret sealed. Raises Refusal for an address that would not be called."""
         if url is None:
             return None
+        why = self._barred(url)
+        if why is not None:
+            raise invalid("webhookUrl", why)
         return WebhookTarget(url=url, secret=self._sealer.seal(secret) if secret else None)
 
     def estimate(self, now: float, *, calls_ahead: int) -> float:

@@ -12,6 +12,7 @@ import msgspec
 from novitai.domain.change import Change
 from novitai.domain.errors import Code, Refusal, invalid
 from novitai.domain.instance import Activity, DesiredState, Instance, Verb
+from novitai.domain.times import iso
 from novitai.operations import records
 from novitai.operations.ceilings import counted
 from novitai.operations.creation import Creation
@@ -19,10 +20,13 @@ from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
 from novitai.operations.requests import Accepted, AnswerTo, Context, VerbRequest
 from novitai.policies.requests import Same, Wish, ask
-from novitai.ports.store import Commit, Conflict, Put
+from novitai.ports.store import Append, Commit, Conflict, Put
 
 TRIES = 20
 """How often a decision is made anew before giving up; each loss means that someone else got something done."""
+
+USE_NOTED_SECONDS = 3600.0
+"""Programs tell of uses with each request they serve; written down is one an hour for each instance and caller."""
 
 
 class Verbs:
@@ -32,6 +36,7 @@ class Verbs:
         self._ledger = ledger
         self._reads = reads
         self._creation = creation
+        self._uses_noted: dict[tuple[str, str], float] = {}
 
     async def perform(
         self, instance_id: str, verb: Verb, request: VerbRequest, context: Context, answer: AnswerTo
@@ -51,7 +56,14 @@ class Verbs:
                 continue
         raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
 
-    async def last_used(self, instance_id: str, at: float | None) -> float:
+    async def rehearse(self, instance_id: str, verb: Verb, request: VerbRequest, context: Context) -> Accepted:
+        """What `perform` would answer now, with nothing written. Raises Refusal."""
+        snapshot = await self.load(instance_id)
+        accepted = _accepted(ask(snapshot.instance, self._wish(verb, request, context, "")))
+        with self._room(snapshot.instance, accepted.instance, context):
+            return accepted
+
+    async def last_used(self, instance_id: str, at: float | None, context: Context) -> float:
         """Note that an instance was used; gives the time that holds. Raises Refusal for a time more than 60 s in the
         future.
         """
@@ -67,12 +79,21 @@ class Verbs:
                 return known
             activity = Activity(instance_id=instance.id, last_used_at=moment)
             put = records.put_activity(activity, expect=record.version if record else 0)
+            noted = self._use(context, instance_id, moment)
             try:
-                await self._ledger.store.commit(Commit(puts=(put,)))
+                await self._ledger.store.commit(Commit(puts=(put,), appends=noted))
             except Conflict:
                 continue
+            self._uses_noted[instance_id, context.actor.by] = now
             return moment
         raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+
+    def _use(self, context: Context, instance_id: str, moment: float) -> tuple[Append, ...]:
+        """The audit entry of a use, unless the same caller's last one is less than an hour old."""
+        last = self._uses_noted.get((instance_id, context.actor.by))
+        if last is not None and 0.0 <= self._ledger.clock.now() - last < USE_NOTED_SECONDS:
+            return ()
+        return (self._ledger.note(context, "instance.use", target=instance_id, lastUsedAt=iso(moment)),)
 
     async def load(self, instance_id: str) -> Snapshot:
         """The instance by our id, deleted ones included while they are kept. Raises Refusal INSTANCE_NOT_FOUND."""
@@ -106,13 +127,27 @@ class Verbs:
             puts = (context.draft.put(answer(accepted), now=now),)
         if isinstance(decided, Same):
             if decided.instance != snapshot.instance:
-                await self._ledger.commit(snapshot.version, Change(instance=decided.instance), puts=puts)
+                noted = self._ledger.note(context, "instance.webhook", target=snapshot.instance.id)
+                change = Change(instance=decided.instance)
+                await self._ledger.commit(snapshot.version, change, puts=puts, appends=(noted,))
             elif puts:
                 await self._ledger.store.commit(Commit(puts=puts))
             return accepted
         wakes = (self._ledger.wake(decided.instance),)
-        written = await self._ledger.commit(snapshot.version, decided, puts=puts, wakes=wakes)
+        noted = self._noted(snapshot.instance, decided.instance, context)
+        written = await self._ledger.commit(snapshot.version, decided, puts=puts, appends=(noted,), wakes=wakes)
         return msgspec.structs.replace(accepted, instance=written.snapshot.instance)
+
+    def _noted(self, before: Instance, after: Instance, context: Context) -> Append:
+        """What is written down of a change that was asked for."""
+        return self._ledger.note(
+            context,
+            f"instance.{after.operation.verb if after.operation is not before.operation else 'stop'}",
+            target=after.id,
+            before=str(before.state),
+            after=str(after.state),
+            reason=after.desired.reason,
+        )
 
     def _wish(self, verb: Verb, request: VerbRequest, context: Context, operation_id: str) -> Wish:
         now = self._ledger.clock.now()

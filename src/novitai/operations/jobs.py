@@ -11,8 +11,9 @@ import msgspec
 
 from novitai.domain.delivery import DeliveryStatus
 from novitai.domain.errors import Code, Refusal
-from novitai.operations import records
-from novitai.ports.store import Cancel, Commit, Conflict, Job, JobStatus, Priority, Put, Store, Wake
+from novitai.operations import audit, records
+from novitai.operations.requests import Context
+from novitai.ports.store import Append, Cancel, Commit, Conflict, Job, JobStatus, Priority, Put, Store, Wake
 from novitai.ports.world import Clock, Ids
 
 LIVE_STATUSES = frozenset({JobStatus.PENDING, JobStatus.PROCESSING})
@@ -136,7 +137,7 @@ class Jobs:
             done_per_minute=float(done),
         )
 
-    async def retry(self, job_id: str) -> Job:
+    async def retry(self, job_id: str, context: Context) -> Job:
         """Run a job now: a waiting one at once, a failed or cancelled one again. Raises Refusal JOB_NOT_FOUND, INVALID_STATE."""
         job = await self.one(job_id)
         if job.status is JobStatus.COMPLETED:
@@ -153,12 +154,13 @@ class Jobs:
         )
         while True:
             try:
-                await self._store.commit(Commit(puts=await self._revived(job), wakes=(wake,)))
+                noted = self._noted(context, "job.retry", job)
+                await self._store.commit(Commit(puts=await self._revived(job), appends=(noted,), wakes=(wake,)))
             except Conflict:
                 continue
             return await self._store.live_job(job.key) or await self.one(job_id)
 
-    async def cancel(self, job_id: str) -> Job:
+    async def cancel(self, job_id: str, context: Context) -> Job:
         """Give a job up. Raises Refusal JOB_NOT_FOUND; INVALID_STATE for the work of an instance, and for what has ended."""
         job = await self.one(job_id)
         if job.status not in LIVE_STATUSES:
@@ -171,10 +173,15 @@ class Jobs:
             )
         while True:
             try:
-                await self._store.commit(Commit(puts=await self._given_up(job), cancels=(Cancel(key=job.key),)))
+                puts, noted = await self._given_up(job), self._noted(context, "job.cancel", job)
+                await self._store.commit(Commit(puts=puts, appends=(noted,), cancels=(Cancel(key=job.key),)))
             except Conflict:
                 continue
             return await self.one(job_id)
+
+    def _noted(self, context: Context, action: str, job: Job) -> Append:
+        at, detail = self._clock.now(), {"type": job.type, "key": job.key}
+        return audit.entry(context, action, target=job.id, id=self._ids.new("aud"), at=at, detail=detail)
 
     async def _given_up(self, job: Job) -> tuple[Put, ...]:
         """The delivery of a job among the dead letters: without its job it would wait for ever."""

@@ -10,7 +10,8 @@ from novitai.domain.errors import Code, Refusal
 from novitai.domain.keys import Actor, ApiKey, KeyLimits, Scope
 from novitai.operations import records
 from novitai.operations.ledger import Ledger
-from novitai.ports.store import Commit, Committed, Conflict, Put
+from novitai.operations.requests import Context
+from novitai.ports.store import Commit, Committed, Conflict
 
 ENVIRONMENT_KEY_ID = "environment"
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -86,7 +87,7 @@ class Keys:
         return key.limits if key is not None else KeyLimits()
 
     async def make(
-        self, *, name: str, scope: Scope, expires_at: float | None, limits: KeyLimits, put: tuple[Put, ...] = ()
+        self, context: Context, *, name: str, scope: Scope, expires_at: float | None, limits: KeyLimits
     ) -> NewKey:
         """A new key."""
         secret = secrets.token_urlsafe(32).replace("_", "-")
@@ -99,14 +100,15 @@ class Keys:
             expires_at=expires_at,
             limits=limits,
         )
-        await self._ledger.store.commit(Commit(puts=(records.put_key(key, expect=0), *put)))
+        noted = self._ledger.note(context, "key.create", target=key.id, name=name, scope=str(scope))
+        await self._ledger.store.commit(Commit(puts=(records.put_key(key, expect=0),), appends=(noted,)))
         return NewKey(key=key, text=key_text(key.id, secret))
 
     def all(self) -> tuple[ApiKey, ...]:
         """Every key, oldest first, revoked ones included."""
         return tuple(sorted(self._by_id.values(), key=lambda key: (key.created_at, key.id)))
 
-    async def revoke(self, key_id: str) -> ApiKey:
+    async def revoke(self, key_id: str, context: Context) -> ApiKey:
         """A key stops working. Raises Refusal KEY_NOT_FOUND."""
         while True:
             record = await self._ledger.store.get(records.KEY, key_id)
@@ -116,8 +118,10 @@ class Keys:
             if key.revoked_at is not None:
                 return key
             revoked = msgspec.structs.replace(key, revoked_at=self._ledger.clock.now())
+            put = records.put_key(revoked, expect=record.version)
+            noted = self._ledger.note(context, "key.revoke", target=key_id, name=key.name)
             try:
-                await self._ledger.store.commit(Commit(puts=(records.put_key(revoked, expect=record.version),)))
+                await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
             except Conflict:
                 continue
             return revoked

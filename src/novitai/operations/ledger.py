@@ -6,6 +6,7 @@ without its change and no change without its facts.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
@@ -14,12 +15,15 @@ from novitai.domain.delivery import GLOBAL_ENDPOINT, Endpoint
 from novitai.domain.events import Event, Fact
 from novitai.domain.instance import Instance, Verb
 from novitai.domain.lifecycle import State
-from novitai.operations import records
+from novitai.operations import audit, records
+from novitai.operations.requests import Context
 from novitai.policies import fanout
 from novitai.ports.store import (
+    Append,
     Commit,
     Committed,
     Conflict,
+    Delete,
     Finish,
     Lease,
     Priority,
@@ -71,6 +75,8 @@ class Ledger:
         change: Change,
         *,
         puts: Sequence[Put] = (),
+        deletes: Sequence[Delete] = (),
+        appends: Sequence[Append] = (),
         wakes: Sequence[Wake] = (),
         finish: Finish | None = None,
         lease: Lease | None = None,
@@ -88,7 +94,8 @@ class Ledger:
                 *puts,
                 *(records.put_delivery(delivery, expect=0) for delivery in deliveries),
             ),
-            appends=tuple(records.append_event(event) for event in events),
+            deletes=tuple(deletes),
+            appends=(*(records.append_event(event) for event in events), *appends),
             wakes=(
                 *wakes,
                 *(records.wake_delivery(d, job_id=self.ids.new("job"), due=now) for d in deliveries),
@@ -134,7 +141,12 @@ class Ledger:
                 await self.clock.sleep(STORE_AWAY_PAUSE_SECONDS)
 
     async def tell(
-        self, facts: Sequence[Fact], *, correlation_id: str = "", lease: Lease | None = None
+        self,
+        facts: Sequence[Fact],
+        *,
+        correlation_id: str = "",
+        puts: Sequence[Put] = (),
+        lease: Lease | None = None,
     ) -> tuple[Event, ...]:
         """Write facts that belong to no instance (the key refused, the breaker opened)."""
         events = tuple(
@@ -160,13 +172,22 @@ class Ledger:
         now = self.clock.now()
         await self.store.commit(
             Commit(
-                puts=tuple(records.put_delivery(delivery, expect=0) for delivery in deliveries),
+                puts=(*puts, *(records.put_delivery(delivery, expect=0) for delivery in deliveries)),
                 appends=tuple(records.append_event(event) for event in events),
                 wakes=tuple(records.wake_delivery(d, job_id=self.ids.new("job"), due=now) for d in deliveries),
                 lease=lease,
             )
         )
         return events
+
+    def note(self, context: Context, action: str, *, target: str, **detail: Any) -> Append:
+        """The audit entry of a change, for its commit."""
+        new_id, now = self.ids.new("aud"), self.clock.now()
+        return audit.entry(context, action, target=target, id=new_id, at=now, detail=detail)
+
+    async def write_down(self, context: Context, action: str, *, target: str, **detail: Any) -> None:
+        """Commit the audit entry of a change that writes nothing else to the store."""
+        await self.store.commit(Commit(appends=(self.note(context, action, target=target, **detail),)))
 
     def wake(self, instance: Instance, *, due: float | None = None) -> Wake:
         """The job that looks after an instance, with the type and priority that its state asks for."""

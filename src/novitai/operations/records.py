@@ -6,34 +6,54 @@ from typing import Any
 
 import msgspec
 
+from novitai.domain.audit import AuditEntry, Seal
+from novitai.domain.automation import Switch
 from novitai.domain.delivery import Delivery
 from novitai.domain.events import Event
-from novitai.domain.instance import Activity, Attempt, Instance
+from novitai.domain.instance import Activity, Attempt, AttemptOutcome, Instance
 from novitai.domain.keys import ApiKey
 from novitai.domain.lifecycle import State
+from novitai.domain.orphan import Orphan
+from novitai.domain.prices import PriceEntry
 from novitai.ports.store import Append, ListEntry, Priority, Put, Record, Wake
 
 INSTANCE, ATTEMPT, DELIVERY, RECEIPT, KEY, ACTIVITY = "instance", "attempt", "delivery", "receipt", "key", "activity"
+ORPHAN, SEAL, AUTOMATION, SYNC_REPORT = "orphan", "audit_seal", "automation", "sync_report"
 
-INSTANCES, DELIVERIES, ATTEMPTS, KEYS = "instances", "deliveries", "attempts", "keys"
+INSTANCES, DELIVERIES, ATTEMPTS, KEYS, ORPHANS, SEALS = (
+    "instances",
+    "deliveries",
+    "attempts",
+    "keys",
+    "orphans",
+    "audit_seals",
+)
 """Declared lists. Partitions: instances `live` / `deleted`; deliveries by status and by `instance:<id>`; attempts by
-instance; keys `all`.
+instance; keys, orphans and seals `all`.
 """
 
-EVENTS, JOBS = "events", "jobs"
-"""Logs. Keys of events: `all`, `instance:<id>`, `type:<type>`."""
+EVENTS, JOBS, AUDIT, PRICES = "events", "jobs", "audit", "prices"
+"""Logs. Keys of events: `all`, `instance:<id>`, `type:<type>`; of audit entries: `all`, `by:<by>`, `target:<target>`; of prices:
+`all`.
+"""
+
+PRICE_ALERTS, TOLD = "price_alerts", "told"
+"""Kind and id of the document that says which price alerts have been told."""
 
 LANE_INSTANCES, LANE_DELIVERIES, LANE_MAINTENANCE = "instances", "deliveries", "maintenance"
 
 _ENCODER = msgspec.json.Encoder()
-_INSTANCE, _ATTEMPT, _DELIVERY, _EVENT, _KEY = (
+_INSTANCE, _ATTEMPT, _DELIVERY, _EVENT, _KEY, _PRICES = (
     msgspec.json.Decoder(Instance),
     msgspec.json.Decoder(Attempt),
     msgspec.json.Decoder(Delivery),
     msgspec.json.Decoder(Event),
     msgspec.json.Decoder(ApiKey),
+    msgspec.json.Decoder(PriceEntry),
 )
 DELIVERY_RETENTION_SECONDS = 30 * 86_400.0
+EVIDENCE_RETENTION_SECONDS = 90 * 86_400.0
+"""For attempts, from when they were sent, and last uses: as long as events, which tell of the same things."""
 
 
 def sort_key(at: float) -> str:
@@ -72,9 +92,17 @@ def read_instance(record: Record) -> Instance:
 
 
 def put_attempt(attempt: Attempt, *, expect: int | None = None) -> Put:
-    """An attempt as a document."""
+    """An attempt as a document, kept for a while after its outcome is known; an open one is never forgotten."""
     entry = ListEntry(ATTEMPTS, attempt.instance_id, f"{attempt.number:06d}")
-    return Put(kind=ATTEMPT, id=attempt.id, body=_ENCODER.encode(attempt), expect=expect, entries=(entry,))
+    known = attempt.outcome is not AttemptOutcome.OPEN
+    return Put(
+        kind=ATTEMPT,
+        id=attempt.id,
+        body=_ENCODER.encode(attempt),
+        expect=expect,
+        entries=(entry,),
+        expires_at=attempt.sent_at + EVIDENCE_RETENTION_SECONDS if known else None,
+    )
 
 
 def read_attempt(record: Record) -> Attempt:
@@ -141,13 +169,85 @@ def read_key(record: Record) -> ApiKey:
 
 
 def put_activity(activity: Activity, *, expect: int) -> Put:
-    """A last use as a document."""
-    return Put(kind=ACTIVITY, id=activity.instance_id, body=_ENCODER.encode(activity), expect=expect, fed=True)
+    """A last use as a document. Once it is forgotten the instance counts as unused since it was ready, which comes to the
+    same after so long.
+    """
+    return Put(
+        kind=ACTIVITY,
+        id=activity.instance_id,
+        body=_ENCODER.encode(activity),
+        expect=expect,
+        fed=True,
+        expires_at=activity.last_used_at + EVIDENCE_RETENTION_SECONDS,
+    )
 
 
 def read_activity(record: Record) -> Activity:
     """The last use in a document."""
     return msgspec.json.decode(record.body, type=Activity)
+
+
+def append_audit(entry: AuditEntry) -> Append:
+    """An audit entry as a log entry."""
+    keys = ("all", f"by:{entry.by}", f"target:{entry.target}")
+    return Append(log=AUDIT, id=entry.id, keys=keys, at=entry.at, body=_ENCODER.encode(entry))
+
+
+def read_audit(data: bytes) -> AuditEntry:
+    """The audit entry in a log entry."""
+    return msgspec.json.decode(data, type=AuditEntry)
+
+
+def put_seal(seal: Seal) -> Put:
+    """A new seal as a document; there is never a second one of its number."""
+    entry = ListEntry(SEALS, "all", f"{seal.number:012d}")
+    return Put(kind=SEAL, id=f"{seal.number:012d}", body=_ENCODER.encode(seal), expect=0, entries=(entry,))
+
+
+def read_seal(record: Record) -> Seal:
+    """The seal in a document."""
+    return msgspec.json.decode(record.body, type=Seal)
+
+
+def put_orphan(orphan: Orphan, *, expect: int | None) -> Put:
+    """An orphan as a document."""
+    entry = ListEntry(ORPHANS, "all", sort_key(orphan.first_seen_at))
+    return Put(kind=ORPHAN, id=orphan.id, body=_ENCODER.encode(orphan), expect=expect, entries=(entry,), fed=True)
+
+
+def read_orphan(record: Record) -> Orphan:
+    """The orphan in a document."""
+    return msgspec.json.decode(record.body, type=Orphan)
+
+
+def put_switch(switch: Switch, *, expect: int) -> Put:
+    """The automation's switch as the one document of its kind."""
+    return Put(kind=AUTOMATION, id="switch", body=_ENCODER.encode(switch), expect=expect, fed=True)
+
+
+def read_switch(record: Record) -> Switch:
+    """The switch in its document."""
+    return msgspec.json.decode(record.body, type=Switch)
+
+
+def append_prices(entry: PriceEntry, *, entry_id: str) -> Append:
+    """What a reading of the catalogue changed, as a log entry."""
+    return Append(log=PRICES, id=entry_id, keys=("all",), at=entry.at, body=_ENCODER.encode(entry))
+
+
+def read_prices(data: bytes) -> PriceEntry:
+    """What a reading changed, from its log entry."""
+    return _PRICES.decode(data)
+
+
+def put_told_alerts(texts: frozenset[str]) -> Put:
+    """The price alerts that have been told, as the one document of its kind."""
+    return Put(kind=PRICE_ALERTS, id=TOLD, body=_ENCODER.encode(sorted(texts)))
+
+
+def read_told_alerts(record: Record) -> frozenset[str]:
+    """The price alerts that have been told, from their document."""
+    return msgspec.json.decode(record.body, type=frozenset[str])
 
 
 def job_payload(*, correlation_id: str, instance_id: str | None) -> bytes:

@@ -64,10 +64,12 @@ class VerbRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """Around every request: who asks, under which correlation id, and the idempotency draft if a key was sent."""
+    """Around every request: who asks, under which ids and from which address, and the idempotency draft if a key was sent."""
 
     actor: Actor
     correlation_id: str
+    request_id: str = ""
+    address: str = ""
     draft: Draft | None = None
 
 

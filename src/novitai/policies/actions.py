@@ -107,4 +107,4 @@ def ask_once(instance: Instance, machine: SeenMachine, action: Action, moment: M
     looked = moment.looked_at(machine.id)
     if looked is None or looked <= operation.sent_at:
         return Act(Action.LOOK, machine.id)
-    return Apply(Change(instance=outcomes.action_unsent(instance, operation_id=operation.id)))
+    return Apply(Change(instance=outcomes.action_not_seen(instance, operation_id=operation.id)))

@@ -6,6 +6,7 @@ as the machine is there.
 """
 
 from novitai.domain.change import Change, move, with_fields, with_operation
+from novitai.domain.errors import Code
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import DesiredState, Instance, OperationStatus, SeenMachine, Verb
 from novitai.domain.lifecycle import Observation, Request, State, allows
@@ -38,7 +39,7 @@ def stopping(instance: Instance, moment: Moment) -> Step:
         return ask_once(instance, machine, Action.STOP, moment, visible=machine.status is MachineStatus.STOPPING)
     step = watch(machine, operation.accepted_at + STOP_VISIBLE_SECONDS, moment)
     if step is None and machine.status is not MachineStatus.STOPPING:
-        return Apply(Change(instance=outcomes.action_unsent(instance, operation_id=operation.id)))
+        return Apply(Change(instance=outcomes.action_not_seen(instance, operation_id=operation.id)))
     return step or look_later(machine, moment)
 
 
@@ -72,6 +73,9 @@ def stopping_before_start(instance: Instance, machine: SeenMachine, moment: Mome
         if step is not None:
             return step
     if machine.status is MachineStatus.RUNNING:
+        looked = moment.looked_at(machine.id)
+        if looked is None or looked < operation.requested_at:
+            return Act(Action.LOOK, machine.id)  # what is known may be older than a stop that took effect after all
         return Apply(observed.begun_running(instance, at=moment.now))
     if machine.status.coming_up:
         begun = move(instance, Observation.START_SEEN, at=moment.now)
@@ -84,6 +88,20 @@ def queued_start(instance: Instance, event: Observation | Request, moment: Momen
         return Wait()
     begun = with_fields(move(instance, event, at=moment.now), health=None, running_at=None)
     return Apply(Change(instance=with_operation(begun, sent_at=None, accepted_at=None)))
+
+
+def give_up_start(instance: Instance, step: Step, moment: Moment) -> Apply | None:
+    """The end of a start or restart that would be sent once more, when Novita still refused it, for the machine's
+    state, after as long as a start may take.
+    """
+    error, operation = instance.last_error, instance.operation
+    if error is None or error.code is not Code.INVALID_STATE or not isinstance(step, Act) or step.action is Action.LOOK:
+        return None
+    if error.at < operation.requested_at + moment.limits.startup_timeout:
+        return None
+    seconds = error.at - operation.requested_at
+    message = f"Novita refused the {operation.verb} for {seconds:.0f} s, for the machine's state: {error.message}"
+    return Apply(outcomes.start_given_up(instance, code=error.code, message=message, at=moment.now))
 
 
 def remove(instance: Instance, machine_id: MachineId, moment: Moment) -> Wait | Act:

@@ -79,7 +79,7 @@ def create_accepted(
     )
     starts = owned.state is State.CREATING
     if starts:
-        owned = with_operation(owned, accepted_at=at)
+        owned = with_operation(owned, accepted_at=at, unclear=0)
     told = fact(
         FactType.CREATED,
         owned,
@@ -106,6 +106,8 @@ def create_refused(
     """This offer clearly made no machine; it is not tried again for this request."""
     refusal = Refusal(key=offer.key, code=failure.code, message=failure.message, at=at)
     closed = _closed(instance, number) if number is not None else instance
+    if closed.operation.unclear:
+        closed = with_operation(closed, unclear=0)
     return with_fields(closed, refusals=(*closed.refusals, refusal))
 
 
@@ -190,6 +192,26 @@ def action_unsent(instance: Instance, *, operation_id: str) -> Instance:
     return with_operation(instance, sent_at=None, accepted_at=None)
 
 
+def action_not_seen(instance: Instance, *, operation_id: str) -> Instance:
+    """A look did not show what was sent: the call may be sent again, and the first one may still take effect for a
+    while.
+    """
+    operation = instance.operation
+    if operation.id != operation_id:
+        return instance
+    return with_operation(instance, doubted_at=operation.sent_at, sent_at=None, accepted_at=None)
+
+
+def action_impossible(instance: Instance, *, operation_id: str, failure: ProviderFailure, at: float) -> Instance:
+    """Novita refuses the start or restart for the state that the machine is in: it is asked again for a while, and
+    people can see why it takes so long.
+    """
+    operation = instance.operation
+    if operation.id != operation_id or not (operation.under_way and operation.makes_ready):
+        return instance
+    return with_fields(instance, last_error=LastError(code=failure.code, message=failure.message, at=at))
+
+
 NO_GPU_ADVICE = (
     "Novita has no GPU free for this machine now. It is left as it is, with its disk: wait and start it again, "
     "or delete it and create a new one elsewhere."
@@ -205,26 +227,50 @@ def start_refused(instance: Instance, *, operation_id: str, failure: ProviderFai
     if instance.operation.id != operation_id or not allows(instance.state, Observation.START_REFUSED):
         return Change(instance=instance)
     message = NO_GPU_ADVICE if failure.code is Code.NO_CAPACITY else failure.message
-    refused = with_fields(
-        instance,
-        operation=failed(instance.operation, at=at),
-        last_error=LastError(code=failure.code, message=message, at=at),
-    )
-    if instance.machine is not None and instance.machine.status is MachineStatus.RUNNING:
-        refused = with_fields(move(refused, Observation.MACHINE_RUNNING, at=at), running_at=at)
-    else:
+    refused = _start_failed(instance, code=failure.code, message=message, at=at)
+    if not _runs(instance):
         word = Desired(state=DesiredState.STOPPED, by="novita", reason=f"start refused: {failure.code}", at=at)
         refused = with_fields(move(refused, Observation.START_REFUSED, at=at), desired=word)
+    return _told_failed(refused, before=instance, at=at)
+
+
+def start_given_up(instance: Instance, *, code: Code, message: str, at: float) -> Change:
+    """A start that Novita goes on refusing for the machine's state: failed, and the machine is left as it is. One that
+    runs (its restart was refused) goes on running. What is wanted does not change: should it come up, it is welcome.
+    """
+    given_up = _start_failed(instance, code=code, message=message, at=at)
+    if not _runs(instance):
+        given_up = move(given_up, Observation.GAVE_UP, at=at)
+    return _told_failed(given_up, before=instance, at=at)
+
+
+def _runs(instance: Instance) -> bool:
+    return instance.machine is not None and instance.machine.status is MachineStatus.RUNNING
+
+
+def _start_failed(instance: Instance, *, code: Code, message: str, at: float) -> Instance:
+    ended = with_fields(
+        instance,
+        operation=failed(instance.operation, at=at),
+        last_error=LastError(code=code, message=message, at=at),
+    )
+    return with_fields(move(ended, Observation.MACHINE_RUNNING, at=at), running_at=at) if _runs(instance) else ended
+
+
+def _told_failed(instance: Instance, *, before: Instance, at: float) -> Change:
+    """The failure that the instance holds now, told."""
+    error = instance.last_error
+    assert error is not None
     told = fact(
         FactType.FAILED,
-        refused,
-        before=instance,
+        instance,
+        before=before,
         at=at,
-        actor=instance.operation.by,
-        reason=message,
-        data={"error": {"code": str(failure.code), "message": message}},
+        actor=before.operation.by,
+        reason=error.message,
+        data={"error": {"code": str(error.code), "message": error.message}},
     )
-    return Change(instance=refused, facts=(told,))
+    return Change(instance=instance, facts=(told,))
 
 
 def discard_machine(instance: Instance, *, code: Code, message: str, at: float) -> Instance:
@@ -260,7 +306,7 @@ def stray_found(instance: Instance, machine_id: MachineId, *, at: float) -> Chan
         at=at,
         actor="observer",
         reason="a second machine bears this instance's marker",
-        data={"novitaId": machine_id},
+        data={"machineId": machine_id, "action": "reported"},
     )
     return Change(instance=known, facts=(told,))
 

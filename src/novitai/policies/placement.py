@@ -76,8 +76,23 @@ def _named(product: Product, requirement: Requirement) -> bool:
         return product.id == requirement.product_id
     if requirement.product_name is None:
         return True
-    wanted = _words(requirement.product_name)
-    return bool(wanted) and wanted <= _words(product.name)
+    return means(requirement.product_name, product.name)
+
+
+def means(asked: str, name: str) -> bool:
+    """Whether a person who asks for a product by these words means the one of this name."""
+    wanted = _words(asked)
+    return bool(wanted) and wanted <= _words(name)
+
+
+def served_regions(product: Product, regions: Iterable[Region]) -> Iterable[Region]:
+    """Where a product can be had: the regions it names, by id, code or name, or all when it names none."""
+    served = set(product.regions)
+    return (
+        region
+        for region in regions
+        if not served or region.name in served or region.cluster_id in served or region.code in served
+    )
 
 
 def _words(name: str) -> frozenset[str]:
@@ -86,10 +101,7 @@ def _words(name: str) -> frozenset[str]:
 
 
 def _offers(product: Product, regions: Iterable[Region], gpu_num: int) -> Iterable[Offer]:
-    served = set(product.regions)
-    for region in regions:
-        if served and region.name not in served and region.cluster_id not in served and region.code not in served:
-            continue
+    for region in served_regions(product, regions):
         price = Usd(product.price_per_gpu * gpu_num)
         yield Offer(
             product_id=product.id,

@@ -76,6 +76,7 @@ def note(instance: Instance, seen: SeenMachine, sighting: Sighting, *, now: floa
         "spot_status": seen.spot_status if keeps else machine.spot_status,
         "reclaim_at": seen.reclaim_at if keeps else machine.reclaim_at,
         "missing": _still_missing(seen, at=sighting.at),
+        "puzzling": machine.status is MachineStatus.UNKNOWN,
     }
     if not _same_run(seen, machine):
         fields["connection"] = None

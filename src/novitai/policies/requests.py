@@ -133,7 +133,7 @@ def _overtakes(instance: Instance, verb: Verb) -> float | None:
     sent.
     """
     operation = instance.operation
-    sent = operation.accepted_at if operation.sent_at is None else operation.sent_at
+    sent = next((at for at in (operation.sent_at, operation.accepted_at, operation.doubted_at) if at is not None), None)
     if verb is Verb.STOP:
         return sent if instance.state is State.STARTING else None
     if instance.state is not State.STOPPING:

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from novitai.domain.change import Change
 from novitai.domain.errors import Code
 from novitai.domain.ids import MachineId
-from novitai.domain.instance import AttemptOutcome, DesiredState, Instance, SeenMachine, Verb
+from novitai.domain.instance import DesiredState, Instance, SeenMachine, Verb
 from novitai.domain.lifecycle import Observation, Request, State
 from novitai.domain.machine import MachineStatus
-from novitai.policies import observed, outcomes, startup
-from novitai.policies.actions import LOOK_AGAIN_SECONDS, Act, Action, Apply, Buy, Limits, Moment, Step, Wait, ask_once
-from novitai.policies.endings import queued_start, remove, stopping, stopping_before_start
+from novitai.policies import observed, outcomes, startup, unclear
+from novitai.policies.actions import Act, Action, Apply, Buy, Limits, Moment, Step, Wait, ask_once
+from novitai.policies.endings import give_up_start, queued_start, remove, stopping, stopping_before_start
 
 __all__ = ["Act", "Action", "Apply", "Buy", "Limits", "Step", "Wait", "next_step", "removes"]
 
@@ -44,7 +44,7 @@ def next_step(
     moment = Moment(now=now, limits=limits, looks=looked_at, crowded=crowded)
     unwanted = _unwanted(instance)
     removal = _soonest(remove(instance, machine_id, moment) for machine_id in unwanted if machine_id not in postponed)
-    step = _resolve(instance, moment) or _toward_desired(instance, moment, removing=bool(unwanted))
+    step = unclear.resolve(instance, moment) or _toward_desired(instance, moment, removing=bool(unwanted))
     if isinstance(step, Apply):
         return step
     if isinstance(removal, Act):
@@ -79,17 +79,6 @@ def _unwanted(instance: Instance) -> tuple[MachineId, ...]:
 def removes(instance: Instance, act: Act) -> bool:
     """Whether a call belongs to the removal of a machine that nobody wants."""
     return act.machine_id in _unwanted(instance)
-
-
-def _resolve(instance: Instance, moment: Moment) -> Step | None:
-    """A create whose outcome is not known comes first: nothing is bought or ended before it is resolved."""
-    attempt = instance.open_attempt
-    if attempt is None:
-        return None
-    if attempt.disproved_at is None:
-        return Wait(until=moment.now + LOOK_AGAIN_SECONDS)
-    cleared = outcomes.create_not_made(instance, number=attempt.number, at=moment.now)
-    return Apply(Change(instance=cleared), attempt=(attempt.number, AttemptOutcome.ABSENT))
 
 
 def _toward_desired(instance: Instance, moment: Moment, *, removing: bool) -> Step:
@@ -147,7 +136,7 @@ def _creating(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
     if not isinstance(late, tuple):
         return late
     code, message = late
-    if instance.spec.protect:
+    if instance.spec.protect or machine.puzzling:  # nothing is concluded from a word that we do not know
         return Apply(outcomes.startup_failed(instance, code=code, message=message, at=moment.now))
     discarded = outcomes.discard_machine(instance, code=code, message=message, at=moment.now)
     if instance.startup_retries == 0:
@@ -188,7 +177,8 @@ def _starting(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
         if machine.status is MachineStatus.RUNNING and (seen_since or not restart):
             return Apply(observed.begun_running(instance, at=moment.now))
         action = Action.RESTART if restart and machine.status.going else Action.START
-        return ask_once(instance, machine, action, moment, visible=machine.status.coming_up)
+        step = ask_once(instance, machine, action, moment, visible=machine.status.coming_up)
+        return give_up_start(instance, step, moment) or step
     late = _late(instance, machine, moment)
     if isinstance(late, tuple):
         code, message = late

@@ -1,11 +1,11 @@
-"""Calls about what can be had from Novita: offers, templates, regions, registry credentials."""
+"""Calls about what can be had from Novita: offers, prices, templates, regions, registry credentials."""
 
 from collections.abc import Sequence
 
 from novitai_client._answers import Paged
 from novitai_client._async.connection import Connection
 from novitai_client._calls import path
-from novitai_client.models import OfferList, Region, RegistryAuth, Template
+from novitai_client.models import OfferList, PricePage, Region, RegistryAuth, Template
 
 
 class _Templates(Paged, frozen=True, kw_only=True):
@@ -47,6 +47,32 @@ class AccountCalls(Connection):
             "maxPricePerHour": max_price,
         }
         return await self._get(OfferList, path("offers"), query)
+
+    async def prices(
+        self,
+        product: str | None = None,
+        *,
+        product_id: str | None = None,
+        region: str | None = None,
+        billing: str | None = None,
+        days: int | None = None,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> PricePage:
+        """What products cost over the last `days` (30), and when they could be had. `billing` is `spot` or `onDemand`, both when left out.
+
+        One page; `cursor` is `next_cursor` of the page before. Raises NotFound for a product or region that has no history.
+        """
+        query = {
+            "productName": product,
+            "productId": product_id,
+            "region": region,
+            "billingMode": billing,
+            "days": days,
+            "limit": limit,
+            "cursor": cursor,
+        }
+        return await self._get(PricePage, path("prices"), query)
 
     async def templates(self) -> tuple[Template, ...]:
         """The templates of the account."""

@@ -2,11 +2,12 @@
 
 from novitai_client._async.account import AccountCalls
 from novitai_client._async.events import EventCalls
+from novitai_client._async.fleet import FleetCalls
 from novitai_client._async.instances import InstanceCalls
 from novitai_client._async.service import ServiceCalls
 
 
-class AsyncClient(InstanceCalls, EventCalls, AccountCalls, ServiceCalls):
+class AsyncClient(InstanceCalls, FleetCalls, EventCalls, AccountCalls, ServiceCalls):
     """A client of a Novitai server.
 
     `base_url` (else NOVITAI_URL, else http://127.0.0.1:3000) and `api_key` (else NOVITAI_API_KEY, else the content of the

@@ -73,11 +73,11 @@ class Connection:
         call = Call(method="GET", path=path, params=params(query or {}), hold=hold, accepted=accepted)
         return read(await self._send(call), shape)
 
-    async def _pages(self, shape: type[P], path: str) -> AsyncIterator[P]:
+    async def _pages(self, shape: type[P], path: str, query: Mapping[str, object] | None = None) -> AsyncIterator[P]:
         """Every page of a list."""
         cursor = None
         while True:
-            page = await self._get(shape, path, {"cursor": cursor})
+            page = await self._get(shape, path, {**(query or {}), "cursor": cursor})
             yield page
             cursor = page.next_cursor
             if not cursor:

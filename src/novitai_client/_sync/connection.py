@@ -76,11 +76,11 @@ class Connection:
         call = Call(method="GET", path=path, params=params(query or {}), hold=hold, accepted=accepted)
         return read(self._send(call), shape)
 
-    def _pages(self, shape: type[P], path: str) -> Iterator[P]:
+    def _pages(self, shape: type[P], path: str, query: Mapping[str, object] | None = None) -> Iterator[P]:
         """Every page of a list."""
         cursor = None
         while True:
-            page = self._get(shape, path, {"cursor": cursor})
+            page = self._get(shape, path, {**(query or {}), "cursor": cursor})
             yield page
             cursor = page.next_cursor
             if not cursor:

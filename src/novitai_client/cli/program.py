@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from novitai_client.cli import Verb, changing, keys, reading
+from novitai_client.cli import Verb, changing, fleet, keys, reading
 from novitai_client.cli.session import Session
 from novitai_client.cli.waiting import WaitingCommand
 
-INSTANCES, LOOKING = "Instances", "Looking around"
+INSTANCES, LOOKING, FLEET = "Instances", "Looking around", "The whole fleet"
 _HELP = """GPU instances on Novita, through your own Novitai server.
 
 The server is found by NOVITAI_URL (default http://127.0.0.1:3000); the key is read from NOVITAI_API_KEY, or from the file
@@ -51,12 +51,23 @@ def program(others: Sequence[Verb] = ()) -> typer.Typer:
     app.command("restart", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.restart)
     app.command("delete", rich_help_panel=INSTANCES)(changing.delete)
     app.command("offers", rich_help_panel=LOOKING)(reading.offers)
+    app.command("prices", rich_help_panel=LOOKING)(reading.prices)
     app.command("events", rich_help_panel=LOOKING)(reading.events)
     app.command("jobs", rich_help_panel=LOOKING)(reading.jobs)
-    key_verbs = keys.verbs()
-    app.add_typer(key_verbs, name="keys", rich_help_panel="Keys")
+    app.command("stop-all", rich_help_panel=FLEET)(fleet.stop_all)
+    app.command("sync", rich_help_panel=FLEET)(fleet.sync)
+    app.add_typer(fleet.orphan_verbs(), name="orphans", rich_help_panel=FLEET)
+    app.command("pause", rich_help_panel=FLEET)(fleet.pause)
+    app.command("resume", rich_help_panel=FLEET)(fleet.resume)
+    app.add_typer(fleet.audit_verbs(), name="audit", rich_help_panel=FLEET)
+    groups = {"keys": keys.verbs()}
+    app.add_typer(groups["keys"], name="keys", rich_help_panel="Keys")
     for verb in others:
-        _add(key_verbs if verb.words[0] == "keys" else app, verb)
+        first = verb.words[0]
+        if len(verb.words) > 1 and first not in groups:
+            groups[first] = typer.Typer(help=verb.summary, no_args_is_help=True)
+            app.add_typer(groups[first], name=first, rich_help_panel=verb.group)
+        _add(groups[first] if len(verb.words) > 1 else app, verb)
     return app
 
 

@@ -1,4 +1,4 @@
-"""Verbs that only look: list, show, offers, events, jobs."""
+"""Verbs that only look: list, show, offers, prices, events, jobs."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,6 +79,28 @@ def offers(
     from novitai_client.cli import tables  # noqa: PLC0415 - as above
 
     console().print(tables.offers(found.offers) if found.offers else "No offers.")
+
+
+def prices(
+    ctx: typer.Context,
+    product: inputs.Product = None,
+    region: Annotated[str | None, typer.Option(metavar="R", help="Only in this region: id, code or name.")] = None,
+    billing: Annotated[str | None, typer.Option(metavar="MODE", help="spot or onDemand; both when left out.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=400, help="How far back.")] = 30,
+    limit: Limit = 50,
+    as_json: inputs.AsJson = False,
+) -> None:
+    """Show what GPUs cost, now and in the last days."""
+    with session(ctx, as_json=as_json).client() as client:
+        found = client.prices(product, region=region, billing=billing, days=days, limit=limit)
+    if as_json:
+        print_json(client.last_body)
+        return
+    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+
+    console().print(tables.prices(found.prices) if found.prices else "No prices yet.")
+    for line in tables.cheapest_lines(found):
+        typer.echo(line)
 
 
 def events(

@@ -1,10 +1,26 @@
 """Results as people read them: one table or one list of fields each. It knows the shapes, not where they come from."""
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from novitai_client.models import Accepted, Created, Event, Instance, Job, Key, Offer
+from novitai_client.models import (
+    Accepted,
+    AuditEntry,
+    AutomationSwitch,
+    BulkOutcome,
+    Created,
+    Event,
+    Instance,
+    Job,
+    Key,
+    Offer,
+    Orphan,
+    PriceHistory,
+    PricePage,
+    SyncOutcome,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +39,8 @@ _COLOURS = {
     "deleting": "yellow",
 }
 Row = Sequence[str]
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys instead of showing it. Names on Novita, and what it says, are written by others."""
 
 
 def instances(found: Iterable[Instance]) -> "Table":
@@ -50,6 +68,31 @@ def offers(found: Iterable[Offer]) -> "Table":
     return _table(("RANK", "PRODUCT", "REGION", "BILLING", "USD/H", "STOCK", "WHY", "PRODUCT ID"), rows)
 
 
+def prices(found: Iterable[PriceHistory]) -> "Table":
+    rows = (
+        (
+            one.product_name,
+            one.region,
+            one.billing_mode,
+            usd(one.now.price_per_gpu_hour) if one.now else "",
+            one.now.inventory if one.now else "not offered",
+            usd(one.cheapest.price_per_gpu_hour) if one.cheapest else "",
+            usd(one.average),
+            f"{one.available_fraction:.0%}",
+        )
+        for one in found
+    )
+    return _table(("PRODUCT", "REGION", "BILLING", "USD/H", "STOCK", "LOWEST", "AVERAGE", "TO BE HAD"), rows)
+
+
+def cheapest_lines(page: PricePage) -> Iterable[str]:
+    """Where it is cheapest per GPU and hour, now and in the whole window."""
+    for words, one in (("Now", page.cheapest_now), ("In these days", page.cheapest_in_window)):
+        if one is not None:
+            where = f"{one.product_name} in {one.region} ({one.billing_mode}) since {when(one.at)}"
+            yield shown(f"{words} the cheapest: {usd(one.price_per_gpu_hour)} USD per GPU and hour, {where}")
+
+
 def jobs(found: Iterable[Job]) -> "Table":
     rows = (
         (one.id, one.type, one.status, str(one.attempts), when(one.next_retry_at), one.instance_id or "", _error(one))
@@ -63,6 +106,63 @@ def keys(found: Iterable[Key]) -> "Table":
     return _table(("ID", "NAME", "SCOPE", "CREATED", "EXPIRES"), rows)
 
 
+def orphans(found: Iterable[Orphan]) -> "Table":
+    rows = (
+        (
+            one.novita_id,
+            one.name,
+            one.kind,
+            one.status,
+            one.product_name or "",
+            one.region or "",
+            "" if one.age_seconds is None else f"{one.age_seconds / 3600:.1f}",
+            usd(one.price_per_hour),
+            usd(one.cost_so_far),
+        )
+        for one in found
+    )
+    return _table(
+        ("NOVITA ID", "NAME", "KIND", "STATUS", "PRODUCT", "REGION", "AGE H", "USD/H", "USD SO FAR"), rows, coloured=3
+    )
+
+
+def bulk(done: BulkOutcome) -> "Table":
+    rows = (
+        (one.name or one.reference, one.instance_id or "", one.outcome, one.status or "", one.error or "")
+        for one in done.results
+    )
+    return _table(("NAME", "ID", "OUTCOME", "STATUS", "WHY NOT"), rows)
+
+
+def sync(done: SyncOutcome) -> "Table":
+    report = done.data
+    if report is None:
+        return _table(("SYNC", ""), [(done.message or "it goes on as a job", done.job_id or "")])
+    rows = [
+        ("machines on Novita", str(report.novita_instances)),
+        ("of these ours, matched", str(report.merged_instances)),
+        ("ours, not in the list", ", ".join(report.missing) or "none"),
+        ("said differently", ", ".join(one.instance_id for one in report.differing) or "none"),
+        ("without a record", ", ".join(report.orphans) or "none"),
+        ("taken back", ", ".join(report.adopted) or "none"),
+        ("records forgotten", ", ".join(report.removed) or "none"),
+    ]
+    return _table(("SYNC", done.message or ""), rows)
+
+
+def automation(switch: AutomationSwitch) -> "Table":
+    rows = (
+        (one.scope, "paused" if one.paused else "acts", when(one.at), one.by or "", one.reason or "")
+        for one in switch.scopes
+    )
+    return _table(("PART", "NOW", "SINCE", "BY", "WHY"), rows)
+
+
+def audit(found: Iterable[AuditEntry]) -> "Table":
+    rows = ((when(one.at), one.by, one.action, one.target, one.address or "", one.request_id or "") for one in found)
+    return _table(("WHEN", "BY", "ACTION", "TARGET", "FROM", "REQUEST"), rows)
+
+
 def event_line(event: Event) -> str:
     """One event on one line."""
     change = f"{event.before} → {event.after}" if event.before and event.after else str(event.after or "")
@@ -74,7 +174,7 @@ def event_line(event: Event) -> str:
         event.actor or "",
         event.reason or "",
     )
-    return "  ".join(part for part in said if part)
+    return shown("  ".join(part for part in said if part))
 
 
 def instance(one: Instance) -> "Table":
@@ -140,8 +240,13 @@ def fields(rows: Iterable[Row]) -> "Table":
     table.add_column(overflow="fold")
     for name, value in rows:
         if value:
-            table.add_row(name, value)
+            table.add_row(name, shown(value))
     return table
+
+
+def shown(text: str) -> str:
+    """Text without what would steer the terminal; each such character stands as a mark."""
+    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def usd(amount: float | None) -> str:
@@ -190,7 +295,8 @@ def _table(headings: Row, rows: Iterable[Row], *, coloured: int | None = None) -
         table.add_column(heading, overflow="fold", justify="right" if heading == "USD/H" else "left")
     for row in rows:
         cells = [
-            Text(cell, style=_COLOURS.get(cell, "") if place == coloured else "") for place, cell in enumerate(row)
+            Text(shown(cell), style=_COLOURS.get(cell, "") if place == coloured else "")
+            for place, cell in enumerate(row)
         ]
         table.add_row(*cells)
     return table

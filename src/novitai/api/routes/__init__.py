@@ -2,7 +2,19 @@
 
 from functools import cache
 
-from novitai.api.routes import account, caches, changing, history, jobs, keys, reading, system
+from novitai.api.routes import (
+    account,
+    automation,
+    caches,
+    changing,
+    fleet,
+    history,
+    jobs,
+    keys,
+    prices,
+    reading,
+    system,
+)
 from novitai.api.routes.documents import documents
 from novitai.api.routes.system import scraping
 from novitai.api.routing import GuardedRoute, Routes, build
@@ -20,11 +32,14 @@ def declared(*, production: bool, metrics_public: bool) -> tuple[Routes, ...]:
         system.OPEN,
         reading.ROUTES,
         changing.ROUTES,
+        fleet.ROUTES,
         history.ROUTES,
         account.ROUTES,
+        prices.ROUTES,
         jobs.ROUTES,
         keys.ROUTES,
         caches.ROUTES,
+        automation.ROUTES,
         system.ROUTES,
         scraping(public=metrics_public),
         documents(production=production),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from novitai.api.access import Parts
+from novitai.api.access import Here, Parts
 from novitai.api.routing import Routes, json_answer
 from novitai.api.schemas.system import CacheAnswer, CacheStatsAnswer, CacheSummary, ClearCacheBody, ClearedAnswer
 from novitai.domain.errors import Code, Refusal
@@ -35,13 +35,14 @@ async def cache_stats(parts: Parts) -> Response:
 @ROUTES.add(
     "POST", "/api/cache/clear", needs=Scope.WRITE, answer=ClearedAnswer, others={404: "There is no cache of this name"}
 )
-async def clear_cache(parts: Parts, body: ClearCacheBody | None = None) -> Response:
+async def clear_cache(parts: Parts, visit: Here, body: ClearCacheBody | None = None) -> Response:
     """Forget one cache, or all; what is needed is read anew."""
     name = body.cache_name if body is not None else None
     known = {stats.name for stats in parts.coordination.cache_stats()}
     if name is not None and name not in known:
         names = ", ".join(sorted(known)) or "none so far"
         raise Refusal(Code.CACHE_NOT_FOUND, f"there is no cache {name!r}; there are: {names}")
+    await parts.ledger.write_down(visit.context(), "cache.clear", target=name or "all")
     removed = await parts.coordination.cache_clear(name)
     message = f"forgot {removed} entries of {name or 'all caches'}"
     return json_answer(ClearedAnswer(message=message, entries_removed=removed, timestamp=iso(parts.clock.now())))

@@ -82,7 +82,7 @@ async def create_instance(request: Request, body: CreateBody, parts: Parts, visi
 )
 async def start_by_name(request: Request, body: StartByNameBody, parts: Parts, visit: Here) -> Response:
     """Start the one instance of this name."""
-    instance_id = by_name(parts, body.instance_name)
+    instance_id = await by_name(parts, visit, body.instance_name)
     return await _perform(request, parts, visit, instance_id, Verb.START, body.request())
 
 
@@ -97,7 +97,7 @@ async def start_by_name(request: Request, body: StartByNameBody, parts: Parts, v
 )
 async def stop_by_name(request: Request, body: VerbByNameBody, parts: Parts, visit: Here) -> Response:
     """Stop the one instance of this name."""
-    instance_id = by_name(parts, body.instance_name)
+    instance_id = await by_name(parts, visit, body.instance_name)
     return await _perform(request, parts, visit, instance_id, Verb.STOP, body.request())
 
 
@@ -112,7 +112,7 @@ async def stop_by_name(request: Request, body: VerbByNameBody, parts: Parts, vis
 )
 async def delete_by_name(request: Request, body: VerbByNameBody, parts: Parts, visit: Here) -> Response:
     """Delete the one instance of this name, its machine and its disk."""
-    instance_id = by_name(parts, body.instance_name)
+    instance_id = await by_name(parts, visit, body.instance_name)
     return await _perform(request, parts, visit, instance_id, Verb.DELETE, body.request())
 
 
@@ -195,11 +195,11 @@ async def delete_instance(
     answer=LastUsedAnswer,
     others={404: "There is no such instance"},
 )
-async def mark_last_used(instance_id: str, parts: Parts, body: LastUsedBody | None = None) -> Response:
+async def mark_last_used(instance_id: str, parts: Parts, visit: Here, body: LastUsedBody | None = None) -> Response:
     """Say that an instance is in use, now or at a moment before. The latest moment that was told holds."""
     instance = (await parts.verbs.resolve(instance_id)).instance
     asked = unix(body.last_used_at) if body is not None and body.last_used_at is not None else None
-    holds = await parts.verbs.last_used(instance.id, asked)
+    holds = await parts.verbs.last_used(instance.id, asked, visit.context())
     message = "noted" if asked is None or holds == asked else "a later use is known; it holds"
     return json_answer(LastUsedAnswer(instance_id=instance.id, last_used_at=iso(holds), message=message))
 
@@ -212,25 +212,17 @@ def require_control(parts: ApiParts) -> None:
         )
 
 
-def by_name(parts: ApiParts, name: str) -> str:
-    """The id of the one managed instance of a name. Raises Refusal; a machine on Novita that we do not manage is pointed out."""
+async def by_name(parts: ApiParts, visit: Visit, name: str) -> str:
+    """The id of the one managed instance of a name. A machine of that name that nobody manages is taken under management first, when the
+    settings allow to look for it. Raises Refusal.
+    """
     require_control(parts)
     found = parts.reads.find_name(name)
     if found is not None:
         return found.instance.id
-    unmanaged = [
-        machine_id
-        for machine_id, (machine, _) in parts.freshness.machines.items()
-        if machine.name == name and parts.reads.by_machine(machine_id) is None
-    ]
-    if parts.settings.name_lookup and unmanaged:
-        ids = ", ".join(unmanaged)
-        raise Refusal(
-            Code.INSTANCE_NOT_FOUND,
-            f"no managed instance is named {name!r}; Novita has a machine of that name that is not managed here: {ids}",
-            details={"novitaInstanceIds": unmanaged},
-        )
-    raise not_found(name)
+    if not parts.settings.name_lookup:
+        raise not_found(name)
+    return (await parts.orphans.adopt(name, visit.context())).instance.id
 
 
 async def _named_as_said(parts: ApiParts, reference: str, name: str | None) -> str:

@@ -77,15 +77,15 @@ async def get_job(job_id: str, parts: Parts) -> Response:
 
 
 @ROUTES.add("POST", "/api/jobs/{job_id}/retry", needs=Scope.WRITE, answer=JobAnswer, status=202, others=_REFUSED)
-async def retry_job(job_id: str, parts: Parts) -> Response:
+async def retry_job(job_id: str, parts: Parts, visit: Here) -> Response:
     """Run a job now: a waiting one at once, a failed or cancelled one again."""
-    return json_answer(_job(await _jobs(parts).retry(job_id)), status=202)
+    return json_answer(_job(await _jobs(parts).retry(job_id, visit.context())), status=202)
 
 
 @ROUTES.add("POST", "/api/jobs/{job_id}/cancel", needs=Scope.WRITE, answer=JobAnswer, others=_REFUSED)
-async def cancel_job(job_id: str, parts: Parts) -> Response:
+async def cancel_job(job_id: str, parts: Parts, visit: Here) -> Response:
     """Give a job up. The work of an instance is never given up: stop or delete the instance."""
-    return json_answer(_job(await _jobs(parts).cancel(job_id)))
+    return json_answer(_job(await _jobs(parts).cancel(job_id, visit.context())))
 
 
 @ROUTES.add(

@@ -35,6 +35,7 @@ async def create_key(body: KeyBody, parts: Parts, visit: Here) -> Response:
         raise invalid("expiresAt", "lies in the past")
     limits = body.limits
     made = await parts.keys.make(
+        visit.context(),
         name=body.name,
         scope=Scope(body.scope),
         expires_at=expires_at,
@@ -49,9 +50,9 @@ async def create_key(body: KeyBody, parts: Parts, visit: Here) -> Response:
 
 
 @ROUTES.add("DELETE", "/api/keys/{key_id}", needs=Scope.ADMIN, answer=KeyAnswer, others={404: "There is no such key"})
-async def revoke_key(key_id: str, parts: Parts) -> Response:
+async def revoke_key(key_id: str, parts: Parts, visit: Here) -> Response:
     """Revoke a key: requests with it are refused from now on. It stays in the list."""
-    return json_answer(_key(await parts.keys.revoke(key_id)))
+    return json_answer(_key(await parts.keys.revoke(key_id, visit.context())))
 
 
 def _key(key: ApiKey) -> KeyAnswer:

@@ -25,10 +25,11 @@ from novitai.api.schemas.instances import (
 )
 from novitai.api.visits import Visit, visit_of
 from novitai.api.waiting import hold, settled
-from novitai.domain.errors import Refusal, invalid
+from novitai.domain.errors import Code, Refusal, invalid
 from novitai.domain.instance import Instance
 from novitai.domain.keys import Scope
 from novitai.domain.lifecycle import State
+from novitai.domain.secrets import Sealed
 from novitai.operations import records
 from novitai.operations.ledger import Snapshot, snapshot_of
 
@@ -74,7 +75,7 @@ async def list_comprehensive(
     needs=Scope.READ,
     answer=InstanceDetailsAnswer,
     query=OneQuery,
-    others=_NOT_FOUND | {409: "Several instances have this name"},
+    others=_NOT_FOUND | {409: "Several instances have this name, or the key is gone that a value was encrypted with"},
     plain=True,
 )
 async def get_instance(request: Request) -> Response:
@@ -146,10 +147,19 @@ def _details(parts: ApiParts, renderer: Renderer, snapshot: Snapshot, query: One
         return body
     shown = msgspec.json.decode(body)
     if shown["connectionDetails"] is not None:
-        shown["connectionDetails"]["password"] = parts.sealer.open(password)
+        shown["connectionDetails"]["password"] = _revealed(parts, password)
     return msgspec.json.encode(shown)
 
 
 def _envs(parts: ApiParts, instance: Instance, query: OneQuery) -> list[dict[str, str]]:
     shown = "envs" in query.reveal
-    return [{"key": key, "value": parts.sealer.open(value) if shown else "***"} for key, value in instance.spec.envs]
+    return [{"key": key, "value": _revealed(parts, value) if shown else "***"} for key, value in instance.spec.envs]
+
+
+def _revealed(parts: ApiParts, value: Sealed) -> str:
+    """Raises Refusal INVALID_STATE when the key that sealed it is gone."""
+    try:
+        return parts.sealer.open(value)
+    except ValueError as error:
+        why = f"this cannot be shown, because the key it was encrypted with is not here ({error})"
+        raise Refusal(Code.INVALID_STATE, f"{why}; NOVITAI_SECRETS_KEY may hold several") from error

@@ -121,20 +121,24 @@ def _polling(parts: ApiParts) -> Polling:
 
 
 def _sync(parts: ApiParts, status: Service) -> SyncAnswer:
-    freshness = parts.freshness
+    freshness, sync, last = parts.freshness, parts.sync, parts.sync.last
     return SyncAnswer.model_validate(
         {
             "status": str(status),
-            "lastSync": iso_or_none(freshness.last_complete_at),
-            "running": freshness.running,
+            "lastSync": iso_or_none(last.at if last is not None else None),
+            "running": sync.running,
             "counts": {
                 "machines": len(freshness.machines),
-                "unknown": freshness.unknown,
+                "managed": len(parts.reads.all()),
+                "orphans": len(parts.orphans.all()),
+                "missing": len(last.missing) if last is not None else 0,
+                "adopted": len(last.adopted) if last is not None else 0,
+                "removed": len(last.forgotten) if last is not None else 0,
                 "pages": freshness.pages,
                 "sweeps": freshness.sweeps,
                 "failuresInARow": freshness.failures_in_a_row,
             },
-            "error": freshness.last_error,
+            "error": sync.error or freshness.last_error,
         }
     )
 

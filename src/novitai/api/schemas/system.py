@@ -10,7 +10,7 @@ ServiceName = Literal["up", "down", "degraded", "disabled"]
 
 
 class SyncAnswer(Answer):
-    """How the reading of Novita's list goes."""
+    """How our records are held against Novita's list: the last audit of the whole account, and how the polls go."""
 
     status: ServiceName
     last_sync: Time | None

@@ -38,6 +38,8 @@ log = structlog.get_logger("novitai.act")
 
 AUTH_PAUSE_SECONDS = 30.0
 UNCLEAR_PAUSE_SECONDS = 1.0
+DENIED_PAUSE_SECONDS = 5.0
+"""Until a machine is read again that was denied: soon enough to see what an unclear call has set in motion."""
 HURRIED_PAUSE_SECONDS, PATIENT_PAUSE_SECONDS = 2.5, 60.0
 """Until details that nobody needs to go on are asked for again: while `ready` waits for them, and later."""
 ALERT_EVERY = 5
@@ -67,9 +69,11 @@ class Acting:
         pause = PATIENT_PAUSE_SECONDS if instance.state is State.READY else HURRIED_PAUSE_SECONDS
         try:
             machine = await self._provider.machine(act.machine_id, run.call(instance, share, patient=act.patient))
-        except Gone:
+        except Gone as failure:
+            if not await self._gone(instance, act.machine_id):
+                # Once is no proof, and says nothing of the machine: no call is sent again on the strength of it.
+                raise PutOff(DENIED_PAUSE_SECONDS, why="Novita does not know the machine") from failure
             run.looked_at[act.machine_id] = at
-            await self._gone(instance, act.machine_id)
             return
         except ProviderFailure as failure:
             # What was not read does not count as looked at: a call could be sent again on the strength of it.
@@ -142,7 +146,7 @@ class Acting:
         try:
             await send[action](machine_id, run.call(instance, Share.ACT, before_send=intent))
         except ProviderFailure as failure:
-            await self._asked_in_vain(run, instance, action, machine_id, failure)
+            await self._asked_in_vain(run, instance, action, machine_id, failure, sent_at)
             return
         at = self._ledger.clock.now()
         log.info("action_accepted", instanceId=instance.id, action=str(action), novitaId=machine_id)
@@ -151,7 +155,13 @@ class Acting:
         )
 
     async def _asked_in_vain(
-        self, run: Run, instance: Instance, action: Action, machine_id: MachineId, failure: ProviderFailure
+        self,
+        run: Run,
+        instance: Instance,
+        action: Action,
+        machine_id: MachineId,
+        failure: ProviderFailure,
+        sent_at: float,
     ) -> None:
         operation_id = instance.operation.id
         if isinstance(failure, Unclear):
@@ -171,12 +181,22 @@ class Acting:
         if isinstance(failure, InvalidState):
             # Sometimes Novita has done it all the same (novita-wire.md 2.1): the intent stays, so that a look comes
             # next.
+            at = self._ledger.clock.now()
+            await self._ledger.apply(
+                instance.id,
+                lambda now: Change(
+                    instance=outcomes.action_impossible(now, operation_id=operation_id, failure=failure, at=at)
+                ),
+                wake=False,
+            )
             raise self._put_off(run, failure) from failure
-        await self._ledger.apply(
-            instance.id,
-            lambda now: Change(instance=outcomes.action_unsent(now, operation_id=operation_id)),
-            wake=False,
-        )
+
+        def unsent(now: Instance) -> Change:
+            if now.operation.sent_at != sent_at:
+                return Change(instance=now)  # that is another call, of whoever took over meanwhile
+            return Change(instance=outcomes.action_unsent(now, operation_id=operation_id))
+
+        await self._ledger.apply(instance.id, unsent, wake=False)
         raise self._put_off(run, failure) from failure
 
     def _put_off(self, run: Run, failure: ProviderFailure) -> PutOff:

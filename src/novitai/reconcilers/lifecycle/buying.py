@@ -5,12 +5,12 @@ open: the observer then looks for the machine by its marker, and only a complete
 not show it lets another attempt be made.
 """
 
-from collections.abc import Callable
+import asyncio
 
 import msgspec
 import structlog
 
-from novitai.domain.change import Change, fact, with_fields
+from novitai.domain.change import Change, fact
 from novitai.domain.errors import (
     Code,
     NoCapacity,
@@ -30,7 +30,7 @@ from novitai.operations.catalogue import FRESH_SECONDS, CatalogueBook
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
-from novitai.policies import outcomes, placement
+from novitai.policies import outcomes, placement, unclear
 from novitai.ports.coordination import Share
 from novitai.ports.provider import MachineOrder, Provider
 from novitai.ports.store import Put
@@ -89,7 +89,10 @@ class Buying:
         try:
             machine_id = await self._provider.create(self._order(instance, attempt), call)
         except ProviderFailure as failure:
-            await self._failed(instance, attempt, failure)
+            if run.intended:
+                await self._failed(instance, attempt, failure)
+            else:
+                await self._go_on_after(instance, failure)
             return
         self._rate_limited.pop(instance.id, None)
         self._catalogue.accepted(offer.key)
@@ -98,9 +101,13 @@ class Buying:
     async def _choose(self, instance: Instance) -> Offer | None:
         """The best offer now; None when the create has ended instead."""
         try:
-            catalogue = await self._catalogue.fresh(
-                max_age=FRESH_SECONDS, share=Share.BULK, longest_wait=LIMITER_PATIENCE_SECONDS
-            )
+            # All who buy wait for the same reading: were it slow, they would fill the lane, and people's stops with it.
+            async with asyncio.timeout(LIMITER_PATIENCE_SECONDS):
+                catalogue = await self._catalogue.fresh(
+                    max_age=FRESH_SECONDS, share=Share.BULK, longest_wait=LIMITER_PATIENCE_SECONDS
+                )
+        except TimeoutError:
+            raise PutOff(LIMITER_PATIENCE_SECONDS, why="the catalogue is still being read") from None
         except NotAllowed as failure:
             raise PutOff(AUTH_PAUSE_SECONDS, why=failure.message) from failure
         except TryLater as failure:
@@ -222,12 +229,12 @@ class Buying:
         at = self._ledger.clock.now()
         if isinstance(failure, Unclear):
             log.warning("create_unclear", instanceId=instance.id, machine=attempt.machine_name, error=failure.message)
-            await self._search_from(attempt, at=at, error=failure.message)
+            await self._search_from(attempt, at=at, error=failure.message, answered=True)
             raise PutOff(
                 LIMITER_PATIENCE_SECONDS, why=f"unclear, looking for the machine: {failure.message}"
             ) from failure
         number, offer = attempt.number, attempt.offer
-        close = self._closing(attempt, failure, at)
+        ended = _ended(attempt, AttemptOutcome.REFUSED, at=at, error=failure.message)
         if isinstance(failure, NoCapacity):
             self._catalogue.refused(offer.key)
             log.info("offer_refused", instanceId=instance.id, product=offer.product_id, region=offer.region)
@@ -236,16 +243,20 @@ class Buying:
                 lambda now: Change(
                     instance=outcomes.create_refused(now, number=number, offer=offer, failure=failure, at=at)
                 ),
-                attempt=close,
+                attempt=lambda _: records.put_attempt(ended),
                 wake=False,
             )
             return
         await self._ledger.apply(
             instance.id,
             lambda now: Change(instance=outcomes.create_not_made(now, number=number, at=at)),
-            attempt=close,
+            attempt=lambda _: records.put_attempt(ended),
             wake=False,
         )
+        await self._go_on_after(instance, failure)
+
+    async def _go_on_after(self, instance: Instance, failure: ProviderFailure) -> None:
+        """What comes after a create that was kept back or refused, and not for lack of capacity."""
         if isinstance(failure, TryLater):
             await self._later(instance, failure)
         if isinstance(failure, NotAllowed):
@@ -258,29 +269,25 @@ class Buying:
         """
         instance = snapshot.instance
         search = instance.open_attempt
-        if search is None or search.disproved_at is not None:
+        if search is None or search.ended:
             return False
         record = await self._ledger.store.get(records.ATTEMPT, attempt_id(instance.id, search.number))
-        attempt = records.read_attempt(record) if record is not None else None
-        if attempt is None or attempt.error or attempt.outcome is not AttemptOutcome.OPEN:
+        if record is None:
             return False
-        await self._search_from(attempt, at=self._ledger.clock.now(), error="the call was cut off")
+        attempt = records.read_attempt(record)
+        await self._search_from(attempt, at=self._ledger.clock.now(), error="the call was cut off", answered=False)
         return True
 
-    async def _search_from(self, attempt: Attempt, *, at: float, error: str) -> None:
-        """The call has ended without telling: what it made is in the list at the latest a settle time from now."""
-        unclear = msgspec.structs.replace(attempt, error=error)
+    async def _search_from(self, attempt: Attempt, *, at: float, error: str, answered: bool) -> None:
+        """The call has ended without telling."""
+        untold = msgspec.structs.replace(attempt, error=error)
 
         def later(now: Instance) -> Change:
-            search = now.open_attempt
-            if search is None or search.number != attempt.number:
-                return Change(instance=now)
-            fresh = msgspec.structs.replace(search, sent_at=max(at, search.sent_at), disproved_at=None)
-            return Change(instance=with_fields(now, open_attempt=fresh))
+            return Change(instance=unclear.search_from(now, number=attempt.number, at=at, answered=answered))
 
         def note(now: Instance) -> Put | None:
             search = now.open_attempt
-            return records.put_attempt(unclear) if search is not None and search.number == attempt.number else None
+            return records.put_attempt(untold) if search is not None and search.number == attempt.number else None
 
         await self._ledger.apply(attempt.instance_id, later, attempt=note, wake=False)
 
@@ -301,11 +308,6 @@ class Buying:
         self._rate_limited.pop(instance.id, None)
         message = f"Novita answered 'too many' {count} times in a row; it may be the account's quota: {failure.message}"
         await self._fail(instance, Code.QUOTA_EXCEEDED, message)
-
-    def _closing(self, attempt: Attempt, failure: ProviderFailure, at: float) -> Callable[[Instance], Put | None]:
-        """Close the attempt's record, if the intent got as far as being written."""
-        ended = _ended(attempt, AttemptOutcome.REFUSED, at=at, error=failure.message)
-        return lambda now: records.put_attempt(ended) if now.attempts >= attempt.number else None
 
     async def _fail(self, instance: Instance, code: Code, message: str) -> None:
         at = self._ledger.clock.now()

@@ -40,12 +40,16 @@ class PutOff(Exception):
 
 
 class Run:
-    """One claim of an instance's job. `looked_at`: when each of its machines was last read singly."""
+    """One claim of an instance's job. `looked_at`: when each of its machines was last read singly. `intended`: the
+    intent of the latest call was written, so that its answer is about it; a call that was kept back has none, and
+    whoever took over meanwhile may have written one that looks the same.
+    """
 
     def __init__(self, *, claim: Claim, ledger: Ledger, looked_at: dict[MachineId, float]) -> None:
         self.claim = claim
         self.ledger = ledger
         self.looked_at = looked_at
+        self.intended = False
         self._postponed: dict[MachineId, PutOff] = {}
 
     @property
@@ -89,6 +93,7 @@ class Run:
         """Commit an intent on exactly this snapshot, with the job still held; what this raises keeps the call from
         being sent.
         """
+        self.intended = False
 
         async def before_send() -> None:
             held = await self.ledger.store.renew([self.claim], lease_seconds=LEASE_SECONDS)
@@ -99,5 +104,6 @@ class Run:
             await self.ledger.commit(
                 snapshot.version, Change(instance=intended), puts=(extra,) if extra is not None else ()
             )
+            self.intended = True
 
         return before_send

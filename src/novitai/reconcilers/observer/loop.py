@@ -20,6 +20,7 @@ from novitai.domain.machine import Machine, SpotStatus
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
+from novitai.policies.strays import ExtraMachines
 from novitai.ports.coordination import Share
 from novitai.ports.provider import Call, Provider
 from novitai.ports.store import Lease
@@ -53,6 +54,7 @@ class ObserverSettings:
     quiet_interval: float = 30.0
     fast_interval: float = 3.0
     settle_time: float = 60.0
+    extra_machines: ExtraMachines = ExtraMachines.REPORT
     calls_per_minute: float = 30.0
     page_size: int = 100
     longest_wait: float = 30.0
@@ -88,6 +90,7 @@ class Observer:
             sealer=sealer,
             installation=settings.installation,
             settle_time=settings.settle_time,
+            extra_machines=settings.extra_machines,
             call=self._call,
         )
         self._upstream = UpstreamWatch(provider=provider, ledger=ledger)
@@ -95,6 +98,10 @@ class Observer:
         self._pages = 1
         self._earliest = 0.0
         self._settled: dict[MachineId, float] = {}
+
+    def sweep_soon(self) -> None:
+        """Read the whole list at the next tick."""
+        self._next_sweep_at = 0.0
 
     async def run(self, lease: Lease) -> float:
         """One tick; gives the seconds until the next."""
@@ -173,6 +180,7 @@ class Observer:
             self._freshness.forget(before=sweep.began)
             await self._sightings.disprove(sweep)
         self._sightings.count_unknown()
+        self._told(complete=sweep.complete, pages=sweep.calls, machines=len(sweep.seen))
         return sweep.calls + looks
 
     def _note(self, sweep: Sweep) -> None:
@@ -181,7 +189,6 @@ class Observer:
         self._next_sweep_at = sweep.began + self._freshness.sweep_interval
         self._freshness.sweeps += 1
         self._freshness.pages = sweep.calls
-        self._told(complete=sweep.complete, pages=sweep.calls, machines=len(sweep.seen))
         if sweep.complete:
             log.debug("poll_done", machines=len(sweep.seen), pages=sweep.calls)
         else:

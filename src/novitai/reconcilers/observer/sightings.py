@@ -11,18 +11,19 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from novitai.domain.change import Change, with_fields
+from novitai.domain.change import Change
 from novitai.domain.errors import Gone
 from novitai.domain.ids import MachineId, Marker, marker_of
-from novitai.domain.instance import AttemptOutcome, Instance, attempt_id
+from novitai.domain.instance import AttemptOutcome, Instance, SeenMachine, attempt_id
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import Machine, MachineStatus
 from novitai.operations import records
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel, machines_of
-from novitai.policies import observed, outcomes
+from novitai.policies import observed, outcomes, strays, unclear
 from novitai.policies.observed import Sighting
+from novitai.policies.strays import ExtraMachines
 from novitai.ports.provider import Call, Provider
 from novitai.ports.store import Put
 from novitai.ports.world import Sealer
@@ -67,6 +68,7 @@ class Sightings:
         sealer: Sealer,
         installation: str,
         settle_time: float,
+        extra_machines: ExtraMachines,
         call: Call,
     ) -> None:
         self._provider = provider
@@ -76,8 +78,10 @@ class Sightings:
         self._sealer = sealer
         self._installation = installation
         self._settle_time = settle_time
+        self._extra_machines = extra_machines
         self._call = call
         self._clock = ledger.clock
+        self._strays_read: dict[MachineId, float] = {}  # when each was first read singly, since it is seen without gap
 
     # ── what is there ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -85,6 +89,8 @@ class Sightings:
         """A machine of the list; the doubt that it leaves, if any."""
         self._freshness.saw(machine, read_at)
         snapshot = self._reads.by_machine(machine.id)
+        if snapshot is not None and machine.id in snapshot.instance.strays:
+            return self._doubt_stray(snapshot.instance, machine)
         if snapshot is not None:
             return await self._take_ours(snapshot, machine, read_at)
         marker = marker_of(machine.name)
@@ -162,12 +168,41 @@ class Sightings:
         log.error("leak_suspected", instanceId=owner.id, novitaId=machine.id)
         at = self._clock.now()
         await self._ledger.apply(owner.id, lambda now: outcomes.stray_found(now, machine.id, at=at))
+        self._strays_read[machine.id] = at
+        return True
+
+    def _doubt_stray(self, owner: Instance, machine: Machine) -> Doubt | None:
+        """A known stray: to be read again when it may be deleted and enough time has passed since the first reading."""
+        if self._extra_machines is not ExtraMachines.DELETE:
+            return None
+        if not strays.may_go(owner, machine, installation=self._installation):
+            return None
+        first = self._strays_read.get(machine.id)
+        if first is not None and not strays.confirmed(first, self._clock.now()):
+            return None
+        return Doubt(machine.id, lambda: self._confirm_stray(owner, machine.id))
+
+    async def _confirm_stray(self, owner: Instance, machine_id: MachineId) -> bool:
+        """The first reading is remembered, the second one lets it be deleted."""
+        try:
+            found = await self._provider.machine(machine_id, self._call)
+        except Gone:
+            self._strays_read.pop(machine_id, None)
+            return False
+        at = self._clock.now()
+        first = self._strays_read.setdefault(machine_id, at)
+        if strays.confirmed(first, at):
+            log.warning("extra_machine_discarded", instanceId=owner.id, novitaId=machine_id)
+            await self._ledger.apply(
+                owner.id, lambda now: strays.discard(now, found, installation=self._installation, at=at)
+            )
         return True
 
     # ── what is not there ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def absent(self, sweep: Sweep) -> list[Doubt]:
         """Machines that this complete sweep should have shown and did not."""
+        self._strays_read = {known: at for known, at in self._strays_read.items() if known in sweep.seen}
         missing = [snapshot for snapshot in self._reads.all() if self._absent(snapshot.instance, sweep)]
         return [self._doubt_absence(snapshot) for snapshot in missing]
 
@@ -175,9 +210,13 @@ class Sightings:
         machine = instance.machine
         if machine is None or machine.id in sweep.seen or instance.state in _UNWATCHED:
             return False
+        return sweep.began >= self._surely_shown(instance, machine)
+
+    def _surely_shown(self, instance: Instance, machine: SeenMachine) -> float:
+        """From when on Novita shows this machine if it is there: one just created may lag by the settle time."""
         accepted = instance.operation.accepted_at if instance.operation.makes_ready else None
         lag = self._settle_time if instance.state is State.CREATING else 0.0
-        return sweep.began >= max(machine.since, accepted or 0.0) + lag
+        return max(machine.since, accepted or 0.0) + lag
 
     def _doubt_absence(self, snapshot: Snapshot) -> Doubt:
         assert snapshot.instance.machine is not None
@@ -189,18 +228,12 @@ class Sightings:
         """
         for snapshot in self._reads.all():
             attempt = snapshot.instance.open_attempt
-            if attempt is None or attempt.disproved_at is not None:
-                continue
-            if sweep.began >= attempt.sent_at + self._settle_time:
+            if attempt is not None and unclear.provable(attempt, began=sweep.began, settle_time=self._settle_time):
                 await self._disprove(snapshot.instance.id, attempt.number, sweep.began)
 
     async def _disprove(self, instance_id: str, number: int, began: float) -> None:
         def disprove(now: Instance) -> Change:
-            attempt = now.open_attempt
-            still = attempt is not None and attempt.number == number and attempt.disproved_at is None
-            if attempt is None or not still or began < attempt.sent_at + self._settle_time:
-                return Change(instance=now)
-            return Change(instance=with_fields(now, open_attempt=msgspec.structs.replace(attempt, disproved_at=began)))
+            return Change(instance=unclear.disprove(now, number=number, began=began, settle_time=self._settle_time))
 
         log.info("attempt_disproved", instanceId=instance_id, attempt=number)
         await self._ledger.apply(instance_id, disprove)
@@ -226,8 +259,10 @@ class Sightings:
         return True
 
     def _missing(self, now: Instance, machine_id: MachineId, *, at: float) -> Change:
-        """Evidence counts against the machine that was read, not against one that took its place meanwhile."""
-        if now.machine is None or now.machine.id != machine_id:
+        """Evidence counts against the machine that was read, not against one that took its place meanwhile, nor one that
+        Novita may not show yet.
+        """
+        if now.machine is None or now.machine.id != machine_id or at < self._surely_shown(now, now.machine):
             return Change(instance=now)
         return observed.missing(now, at=at)
 
