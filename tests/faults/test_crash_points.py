@@ -5,9 +5,8 @@ the same store and the same Novita. The caller repeats what was not answered. Ju
 receiver got.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -18,12 +17,9 @@ from novitai.domain.lifecycle import State
 from novitai.domain.machine import MachineStatus
 from novitai.egress.errors import ConnectFailed
 from novitai.operations import records
-from novitai.operations.receipts import Draft
-from novitai.stores.sqlite import SqliteStore, open_sqlite
-from support.clock import FakeClock, FakeIds
-from support.crashing import PROVIDER_POINTS, STORE_POINTS, Fuse, Fused, FusedReceivers, free_what_was_held
-from support.receivers import Receivers
-from support.running import HOOK, House, end_abruptly, running
+from support.clock import FakeClock
+from support.crashing import Fuse, World, create_once, drive
+from support.running import HOOK, House
 from support.timed_provider import TimedProvider
 
 QUICK_UP = ((0.0, MachineStatus.PENDING), (2.0, MachineStatus.RUNNING))
@@ -31,33 +27,18 @@ QUICK_DOWN = ((0.0, MachineStatus.STOPPING), (2.0, MachineStatus.STOPPED))
 QUICK_GONE = ((0.0, MachineStatus.REMOVING), (2.0, MachineStatus.REMOVED))
 
 
+def novita(*, clock: FakeClock) -> TimedProvider:
+    """One whose machines are quick, so that a run has few polls."""
+    provider = TimedProvider(clock=clock)
+    provider.up, provider.down, provider.gone = QUICK_UP, QUICK_DOWN, QUICK_GONE
+    return provider
+
+
 @dataclass
-class World:
-    """What outlives the process."""
+class Told(World):
+    """A world with a caller in it, who remembers what it was promised."""
 
-    clock: FakeClock
-    provider: TimedProvider
-    receivers: Receivers
-    store: SqliteStore
-    ids: FakeIds = field(default_factory=FakeIds)
     made: str = ""
-
-    @classmethod
-    async def begin(cls) -> "World":
-        clock = FakeClock()
-        provider = TimedProvider(clock=clock)
-        provider.up, provider.down, provider.gone = QUICK_UP, QUICK_DOWN, QUICK_GONE
-        return cls(clock, provider, Receivers(clock), await open_sqlite(None, clock=clock))
-
-    def house(self, fuse: Fuse):
-        return running(
-            clock=self.clock,
-            ids=self.ids,
-            store=Fused(self.store, fuse, STORE_POINTS),
-            provider=Fused(self.provider, fuse, PROVIDER_POINTS),
-            receivers=FusedReceivers(self.receivers, fuse),
-            WEBHOOK_URL=HOOK,
-        )
 
 
 @dataclass(frozen=True)
@@ -65,28 +46,20 @@ class Story:
     """What is asked, from which beginning, and where it should end."""
 
     name: str
-    ask: Callable[[World, House], Awaitable[None]]
+    ask: Callable[[Told, House], Awaitable[None]]
     ends: State
     ready_first: bool = True
     stopped_first: bool = False
-    fault: Callable[[World], None] = lambda _: None
+    fault: Callable[[Told], None] = lambda _: None
     calls: int = 1  # creates that may arrive at Novita
 
 
-async def _create(world: World, house: House) -> None:
-    receipts = house.program.operations.receipts
-    draft = await receipts.begin(owner="key_1", method="POST", path="/api/instances", key="k1", body=b"{}")
-    if not isinstance(draft, Draft):
-        world.made = draft.body
-        return
-    try:
-        world.made = await house.create(draft=draft)
-    finally:
-        receipts.end(draft)
+async def _create(world: Told, house: House) -> None:
+    world.made = await create_once(house)
 
 
-def _ask(verb: Verb) -> Callable[[World, House], Awaitable[None]]:
-    async def ask(world: World, house: House) -> None:
+def _ask(verb: Verb) -> Callable[[Told, House], Awaitable[None]]:
+    async def ask(world: Told, house: House) -> None:
         await house.ask(world.made, verb)
 
     return ask
@@ -130,38 +103,20 @@ STORIES = [
 ]
 
 
-async def _ended(world: World, house: House, story: Story) -> bool:
+async def _ended(world: Told, house: House, story: Story) -> bool:
     if not world.made or house.state(world.made) is not story.ends:
         return False
     return not await house.live_jobs()
 
 
-async def _drive(world: World, story: Story, *, at: int) -> Fuse:
-    """Tell the story with the process ending at that point (0: never), and on to its end."""
-    others = asyncio.all_tasks()
-    fuse = Fuse(at)
-    life = asyncio.create_task(_live(world, story, fuse))
-    blown = asyncio.create_task(fuse.blown.wait())
-    await asyncio.wait({life, blown}, return_when=asyncio.FIRST_COMPLETED)
-    if life.done() and not fuse.blown.is_set():
-        blown.cancel()
-        life.result()
-        return fuse
-    fuse.cleared = True
-    await end_abruptly(others)
-    await free_what_was_held(world.store)
-    await _live(world, story, Fuse())
-    return fuse
-
-
-async def _live(world: World, story: Story, fuse: Fuse) -> None:
+async def _live(world: Told, story: Story, fuse: Fuse) -> None:
     """One process: the caller asks (again), and everything goes on to the end."""
-    async with world.house(fuse) as house:
+    async with world.house(fuse, WEBHOOK_URL=HOOK) as house:
         await story.ask(world, house)
         await _until_over(world, house, story)
 
 
-async def _until_over(world: World, house: House, story: Story) -> None:
+async def _until_over(world: Told, house: House, story: Story) -> None:
     for _ in range(400):
         if await _ended(world, house, story):
             return
@@ -169,16 +124,7 @@ async def _until_over(world: World, house: House, story: Story) -> None:
     raise AssertionError(f"{story.name} did not end: {house.state(world.made)} {await house.live_jobs()}")
 
 
-def _runner_kept_open(world: World) -> None:
-    """The store in memory must outlive the programs over it."""
-    world.store.close = _nothing
-
-
-async def _nothing() -> None:
-    return None
-
-
-async def _judge(world: World, story: Story, where: str) -> None:
+async def _judge(world: Told, story: Story, where: str) -> None:
     expected = {State.READY: MachineStatus.RUNNING, State.STOPPED: MachineStatus.STOPPED}.get(story.ends)
     assert [m.status for m in world.provider.present()] == ([expected] if expected else []), where
     assert 1 <= len(world.provider.made("create")) <= story.calls, where
@@ -200,7 +146,7 @@ async def _judge(world: World, story: Story, where: str) -> None:
         assert await world.store.count(records.DELIVERIES, str(status)) == 0, where
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 async def test_a_process_that_ends_anywhere_leaves_one_machine_and_no_event_untold(story):
     """Every point, one run each: one machine (or none, deleted), the right state, every webhook with its one id and body."""
@@ -214,20 +160,19 @@ async def test_a_process_that_ends_anywhere_leaves_one_machine_and_no_event_unto
 async def _one_run(story: Story, *, at: int) -> int:
     world = await _begin_kept(story)
     story.fault(world)
-    fuse = await _drive(world, story, at=at)
+    fuse = await drive(world, lambda fuse: _live(world, story, fuse), at=at)
     await _judge(world, story, f"{story.name}, point {at}: {fuse.where}")
     return fuse.points
 
 
-async def _begin_kept(story: Story) -> World:
-    world = await World.begin()
-    _runner_kept_open(world)
+async def _begin_kept(story: Story) -> Told:
+    world = await Told.begin(novita)
     if story.ready_first:
-        async with world.house(Fuse()) as house:
+        async with world.house(Fuse(), WEBHOOK_URL=HOOK) as house:
             world.made = await house.ready()
             if story.stopped_first:
                 await house.ask(world.made, Verb.STOP)
                 await house.until(world.made, State.STOPPED)
             await _until_over(world, house, Story("", story.ask, house.state(world.made)))
-        await free_what_was_held(world.store)
+        await world.ended()
     return world

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -16,7 +17,10 @@ from novitai.domain.change import Change
 from novitai.domain.instance import HealthCheck, Instance
 from novitai.domain.keys import KeyLimits, Scope
 from novitai.domain.secrets import Sealed
+from novitai.egress.addresses import Guard
 from novitai.operations.account import Account
+from novitai.operations.audit import Audit
+from novitai.operations.automation import Automation
 from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.ceilings import Ceilings
 from novitai.operations.creation import Creation, PlacementDefaults
@@ -24,16 +28,23 @@ from novitai.operations.freshness import Freshness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
+from novitai.operations.orphans import Orphans
+from novitai.operations.prices import PriceHistory
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
+from novitai.operations.sync import Sync
 from novitai.ports.store import Store
+from novitai.ports.world import Sealer
 from novitai.stores.notifying import NotifyingStore
 from novitai.stores.sqlite import open_sqlite
 from novitai.telemetry.metrics import Metrics
+from novitai.webhooks.destinations import barred
 from support.clock import FakeClock, FakeIds
+from support.running import context
 from support.scripted_provider import ScriptedProvider
 
 ENVIRONMENT_KEY = "nvk_env_0123456789abcdef0123456789abcdef"
+INSTALLATION = "test"
 URL = "http://house.test"
 
 
@@ -87,58 +98,89 @@ async def open_house(
     store: Store | None = None,
     webhook_url: str | None = None,
     clock: Any = None,
+    environment_key: str = ENVIRONMENT_KEY,
+    sealer: Sealer | None = None,
 ) -> AsyncIterator[House]:
     """A house to make requests to; `clock`: another than virtual time."""
-    clock, ids = clock or FakeClock(), FakeIds()
+    clock, ids, sealer = clock or FakeClock(), FakeIds(), sealer or PlainSealer()
     engine = store or await open_sqlite(None, clock=clock)
     kept = NotifyingStore(engine)
     ledger = Ledger(store=kept, clock=clock, ids=ids, global_url=webhook_url, retention_seconds=7 * 86_400.0)
     reads = ReadModel(kept)
     kept.subscribe(reads.committed)
-    keys = Keys(ledger=ledger, environment_key=ENVIRONMENT_KEY)
+    keys = Keys(ledger=ledger, environment_key=environment_key)
     kept.subscribe(keys.committed)
     provider = ScriptedProvider(clock=clock)
     coordination = LocalCoordination(clock=clock, limits={"public": 100, "internal": 50})
-    account = Account(provider=provider, coordination=coordination)
+    account = Account(provider=provider, coordination=coordination, sealer=sealer)
     catalogue = CatalogueBook(provider=provider, clock=clock)
     creation = Creation(
         ledger=ledger,
         reads=reads,
         catalogue=catalogue,
         account=account,
-        sealer=PlainSealer(),
+        sealer=sealer,
         defaults=PlacementDefaults(),
+        barred=partial(barred, Guard()),
         health=HealthCheck(),
         limits=limits or Ceilings(),
         creates_per_minute=20.0,
     )
     health = [SystemHealth()]
+    freshness = Freshness(clock=clock, quiet_interval=30.0)
+    orphans = Orphans(
+        ledger=ledger,
+        reads=reads,
+        freshness=freshness,
+        provider=provider,
+        catalogue=catalogue,
+        sealer=sealer,
+        installation=INSTALLATION,
+        health=HealthCheck(),
+    )
+    kept.subscribe(orphans.committed)
+    automation = Automation(ledger=ledger)
+    kept.subscribe(automation.committed)
     parts = ApiParts(
         creation=creation,
         verbs=Verbs(ledger=ledger, reads=reads, creation=creation),
+        orphans=orphans,
+        sync=Sync(
+            ledger=ledger,
+            reads=reads,
+            freshness=freshness,
+            orphans=orphans,
+            automation=automation,
+            provider=provider,
+            installation=INSTALLATION,
+            retention=7 * 86_400.0,
+        ),
+        automation=automation,
+        audit=Audit(store=kept, clock=clock, sealer=sealer),
         keys=keys,
         receipts=Receipts(store=kept, clock=clock),
         reads=reads,
         ledger=ledger,
         catalogue=catalogue,
+        prices=PriceHistory(kept),
         account=account,
-        freshness=Freshness(clock=clock, quiet_interval=30.0),
+        freshness=freshness,
         provider=provider,
         coordination=coordination,
         store=kept,
-        sealer=PlainSealer(),
+        sealer=sealer,
         metrics=Metrics(),
         clock=clock,
         ids=ids,
         system_health=lambda: health[0],
         shutting_down=asyncio.Event(),
-        settings=settings or replace(ApiSettings(), rate_limit_max_requests=0),
+        settings=replace(settings or replace(ApiSettings(), rate_limit_max_requests=0), longest_sync=0.0),
     )
     await reads.load()
     await keys.load()
     house = House(parts=parts, app=build_app(parts), clock=clock, provider=provider, health=health)
     for scope in Scope:
-        made = await keys.make(name=str(scope), scope=scope, expires_at=None, limits=KeyLimits())
+        made = await keys.make(context(), name=str(scope), scope=scope, expires_at=None, limits=KeyLimits())
         house.keys[scope] = made.text
     try:
         yield house

@@ -103,10 +103,10 @@ class FakeIds:
 
     def new(self, prefix: str) -> str:
         number, digits = next(self._count), ""
-        for _ in range(26):
+        while number:
             number, digit = divmod(number, 32)
             digits = _ALPHABET[digit] + digits
-        return f"{prefix}_{digits}"
+        return f"{prefix}_{digits:0>26}"
 
     def random(self) -> float:
         return self._random.random()

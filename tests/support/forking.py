@@ -16,6 +16,7 @@ PROGRAMS = (
     "novitai_main",
     "novitai.cli",
     "novitai.app.serve",
+    "novitai.doctor.command",
     "uvloop",
     "novitai_client.cli.program",
     "novitai_client",

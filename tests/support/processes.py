@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 SOURCES = Path(__file__).resolve().parents[2] / "src"
+TESTS = Path(__file__).resolve().parents[1]
 
 
 class Forks:
-    """Starts our programs by forking a process that has imported them; see forking.py."""
+    """Starts our programs by forking a process that has imported them; see forking.py.
 
-    def __init__(self) -> None:
+    Another program may stand in for that one: it does the same, after it has put something in place of a part of ours.
+    """
+
+    def __init__(self, program: Path = TESTS / "support" / "forking.py") -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._wire = ours
-        program = Path(__file__).with_name("forking.py")
-        environment = plain_environment()
+        environment = plain_environment() | {"PYTHONPATH": f"{SOURCES}{os.pathsep}{TESTS}"}
         self._process = subprocess.Popen(
             [sys.executable, str(program), str(theirs.fileno())], env=environment, pass_fds=(theirs.fileno(),)
         )

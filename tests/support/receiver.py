@@ -28,6 +28,7 @@ class Arrival:
     headers: dict[str, str]
     at: float
     manner: Manner
+    target: str = "/hooks"
 
     @cached_property
     def event(self) -> dict[str, Any]:
@@ -92,7 +93,12 @@ class Receiver:
         unlucky = self._chance.random() < self.failing
         manner = self._chance.choice(self.unlucky) if unlucky else "ok"
         arrival = Arrival(
-            id=request.headers["webhook-id"], body=body, headers=dict(request.headers), at=time.time(), manner=manner
+            id=request.headers["webhook-id"],
+            body=body,
+            headers=dict(request.headers),
+            at=time.time(),
+            manner=manner,
+            target=request.path_qs,
         )
         self.ledger.append(arrival)
         if manner == "ok" and arrival.event["instanceId"]:

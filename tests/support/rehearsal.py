@@ -15,14 +15,14 @@ from typing import Literal
 import msgspec
 
 from novitai.domain.change import Change
-from novitai.domain.errors import Code, NoCapacity
+from novitai.domain.errors import Code, InvalidState, NoCapacity
 from novitai.domain.events import Fact, FactType
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import EndpointHealth, Instance, Verb
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import MachineStatus, PortMapping, SpotStatus
 from novitai.domain.offers import Offer
-from novitai.policies import observed, outcomes, startup
+from novitai.policies import observed, outcomes, startup, unclear
 from novitai.policies.observed import Sighting
 from novitai.policies.requests import Same, ask
 from novitai.policies.steps import Act, Action, Apply, Buy, Limits, Wait, next_step
@@ -321,6 +321,8 @@ class Rehearsal:
                 )
             )
         elif answer in {"unclear", "vanished"}:
+            searched = unclear.search_from(self.instance, number=number, at=self.now, answered=True)
+            self.take(Change(instance=searched))
             self._put_off()
         else:
             self.take(Change(instance=outcomes.create_not_made(self.instance, number=number, at=self.now)))
@@ -368,8 +370,13 @@ class Rehearsal:
         if answer == "ok":
             self._failures = 0
             self.take(outcomes.action_accepted(self.instance, operation_id=operation_id, at=self.now))
-        elif answer in {"unclear", "vanished", "invalid state"}:
-            self._put_off(later=answer != "invalid state")
+        elif answer == "invalid state":
+            failure = InvalidState("invalid state change")
+            told = outcomes.action_impossible(self.instance, operation_id=operation_id, failure=failure, at=self.now)
+            self.take(Change(instance=told))
+            self._put_off()
+        elif answer in {"unclear", "vanished"}:
+            self._put_off(later=True)
         elif answer == "no capacity" and act.action is not Action.STOP:
             failure = NoCapacity("no GPU")
             self.take(outcomes.start_refused(self.instance, operation_id=operation_id, failure=failure, at=self.now))

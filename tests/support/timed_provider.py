@@ -38,7 +38,7 @@ LIES = (
     "unpaged",  # every page holds everything
     "reordered",  # backwards on every other page
     "endless",  # a total that no list can reach
-    "stale",  # as it was a minute ago
+    "stale",  # as it was `stale_seconds` ago
 )
 
 
@@ -93,6 +93,7 @@ class TimedProvider(ScriptedProvider):
         self.log: list[Made] = []
         self.up, self.down, self.again, self.gone = UP, DOWN, AGAIN, GONE
         self.list_lag = 0.0
+        self.stale_seconds = 60.0
         self.seconds: dict[str, float] = {}
         self.lists: deque[str] = deque()
         self.lie: Callable[[], str] = lambda: ""
@@ -229,14 +230,16 @@ class TimedProvider(ScriptedProvider):
         now, lie = self._clock.now(), self._lying
         if lie == "error":
             raise Broken("not a list")
-        visible = [kept for kept in self.kept.values() if now - kept.born >= self.list_lag]
-        shown = [kept.at(now) for kept in visible]
-        shown = [machine for machine in shown if machine.status is not MachineStatus.REMOVED]
+        youngest = now - self.list_lag
+        visible = [
+            kept.at(now) if kept.coming else kept.machine for kept in self.kept.values() if kept.born <= youngest
+        ]
+        shown = [machine for machine in visible if machine.status is not MachineStatus.REMOVED]
         if lie == "stale":
             shown = [
-                msgspec.structs.replace(kept.at(now), status=kept.status_at(now - 60.0))
+                msgspec.structs.replace(kept.at(now), status=kept.status_at(now - self.stale_seconds))
                 for kept in self.kept.values()
-                if now - kept.born >= 60.0
+                if now - kept.born >= self.stale_seconds
             ]
         total = len(shown)
         if lie in {"empty", "blank"}:

@@ -9,14 +9,34 @@ import pytest
 
 import novitai_client
 from novitai.api.events_view import event_answer
-from novitai.api.schemas import account, creating, events, instances, jobs, keys, offers, system, verbs
+from novitai.api.schemas import (
+    account,
+    automation,
+    creating,
+    events,
+    fleet,
+    instances,
+    jobs,
+    keys,
+    offers,
+    prices,
+    system,
+    verbs,
+)
 from novitai.api.streams import message
 from novitai.domain.errors import Code
 from novitai.domain.instance import EndpointHealth, Health, LastError
 from novitai.domain.keys import Scope
 from novitai.domain.lifecycle import State
+from novitai.domain.machine import BillingMode
+from novitai.domain.money import Usd
+from novitai.domain.offers import Inventory
+from novitai.domain.orphan import orphan_of
+from novitai.domain.prices import PriceEntry, PricePoint, Quote, SeriesKey
 from novitai.domain.templates import RegistryAuth, Template
 from novitai.operations.history import History
+from novitai.operations.records import append_prices
+from novitai.ports.store import Commit
 from novitai_client import AsyncClient, KeyLimits, models
 from novitai_client._stream import MessageReader, events_in
 from support import builders
@@ -45,6 +65,12 @@ SERVER = {
     models.Event: [events.EventAnswer],
     models.EventPage: [events.EventListAnswer],
     models.OfferList: [offers.OfferPage],
+    models.PriceNow: [prices.PriceNow],
+    models.PriceAt: [prices.PriceAt],
+    models.PriceChange: [prices.PriceChange],
+    models.PriceHistory: [prices.PriceAnswer],
+    models.CheapestPrice: [prices.CheapestPrice],
+    models.PricePage: [prices.PricePage],
     models.Template: [account.TemplateAnswer],
     models.Region: [account.RegionAnswer],
     models.RegistryAuth: [account.RegistryAuthAnswer],
@@ -54,6 +80,17 @@ SERVER = {
     models.KeyLimits: [keys.KeyLimitsAnswer],
     models.Key: [keys.KeyAnswer],
     models.CreatedKey: [keys.NewKeyAnswer],
+    models.BulkResult: [fleet.BulkResult],
+    models.BulkOutcome: [fleet.BulkAnswer],
+    models.Difference: [fleet.DifferenceAnswer],
+    models.SyncReport: [fleet.SyncData],
+    models.SyncOutcome: [fleet.SyncedAnswer],
+    models.Orphan: [fleet.OrphanAnswer],
+    models.Pause: [automation.PauseAnswer],
+    models.AutomationSwitch: [automation.AutomationAnswer],
+    models.AuditEntry: [automation.AuditEntryAnswer],
+    models.ChainProblem: [automation.BreakAnswer],
+    models.ChainReport: [automation.ChainAnswer],
 }
 NEVER_SENT = {(models.Region, "available")}
 """Fields that older servers may have sent."""
@@ -212,6 +249,61 @@ async def test_the_account_and_the_service_read_as_they_were_answered(house, cli
     assert (await client.job_stats())["total"] >= 1
     assert (await client.upstream())["public"]["circuitBreaker"]["state"] == "CLOSED"
     await client.revoke_key(read.id)
+
+
+async def test_prices_read_as_they_were_answered(house, client, sent):
+    """What is offered, what is gone, and the two cheapest."""
+    key = SeriesKey("4090", BillingMode.SPOT)
+    quote = Quote(price=Usd(35_000), inventory=Inventory.LOW, deployable=True, clusters=("us-ca-6",))
+    told = [
+        PricePoint(at=house.clock.now() - 60 + n, key=key, product_name="RTX 4090", quote=q)
+        for n, q in enumerate((quote, None))
+    ]
+    other = PricePoint(at=told[0].at, key=SeriesKey("l4", BillingMode.SPOT), product_name="L4", quote=quote)
+    entry = PriceEntry(at=told[1].at, points=(*told, other), regions={"us-ca-6": "US-CA-06 (California)"})
+    await house.parts.store.commit(Commit(appends=(append_prices(entry, entry_id="prc_1"),)))
+
+    page = await client.prices(region="US-CA-06", billing="spot", days=1)
+    same(sent.body, page)
+
+    assert [(one.product_name, one.now is None) for one in page.prices] == [("L4", False), ("RTX 4090", True)]
+    assert (page.cheapest_now.product_id, page.prices[1].changes[-1].price_per_gpu_hour) == ("l4", None)
+    with pytest.raises(novitai_client.NotFound):
+        await client.prices("H900")
+
+
+async def test_the_fleet_reads_as_it_was_answered(house, client, sent):
+    """Many at once, orphans, the switch, and the audit log."""
+    await client.create("worker", product="RTX 4090", image_url="nginx", labels={"team": "a"})
+    stranger = builders.machine(id="feedfacefeedface", name="somebody-elses", created_at=builders.NOW - 60)
+    house.provider.hold(stranger)
+    price = builders.offer().price_per_hour
+    await house.parts.orphans.record([orphan_of(stranger, price=price, ours=False, at=builders.NOW)], None)
+
+    stopped = await client.stop_all(labels={"team": "a"}, dry_run=True)
+    same(sent.body, stopped)
+    many = await client.bulk("stop", instances=["worker", "nobody"])
+    same(sent.body, many)
+    synced = await client.sync(dry_run=True, force=True)
+    same(sent.body, synced)
+    switch = await client.pause("idle", reason="a bad night")
+    same(sent.body, switch)
+    ignored = await client.ignore_orphan("feedfacefeedface")
+    same(sent.body, ignored)
+    assert [one.novita_id for one in await client.orphans(ignored=True)] == ["feedfacefeedface"]
+    assert await client.orphans() == ()
+    taken = await client.adopt("somebody-elses")
+    same(sent.body, taken)
+    chain = await client.verify_audit()
+    same(sent.body, chain)
+    entries = [entry async for entry in client.audit(target="automation")]
+
+    assert [(one.reference, one.outcome) for one in many.results] == [("worker", "accepted"), ("nobody", "refused")]
+    assert (stopped.count, synced.data.orphans) == (1, ("feedfacefeedface",))
+    assert [one.scope for one in switch.scopes if one.paused] == ["idle"]
+    assert not (await client.resume("idle")).paused
+    assert [(entry.action, entry.detail["reason"]) for entry in entries] == [("automation.pause", "a bad night")]
+    assert chain.intact
 
 
 async def test_refusals_arrive_as_the_exceptions_that_the_client_documents(house, client):

@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from novitai.api.bodies import MOST_BYTES
-from novitai.api.server import LARGEST_HEAD, Server
+from novitai.api.connections import LARGEST_HEAD
+from novitai.api.server import Server
 from novitai.domain.keys import Scope
 from novitai.domain.lifecycle import State
 from support import builders

@@ -187,6 +187,33 @@ def test_delete_with_yes_does_not_ask(server: StandIn, novitai) -> None:
     assert json.loads(done.stdout) == accepted("deleting")
 
 
+def test_prices_are_shown_with_the_cheapest_below(server: StandIn, novitai) -> None:
+    """What holds now, what it was, and where it is least."""
+    at = "2027-01-15T08:00:00.000Z"
+    where = {
+        "productId": "4090",
+        "productName": "RTX 4090 24GB",
+        "region": "US-CA-06 (California)",
+        "clusterId": "us-ca-6",
+        "billingMode": "spot",
+    }
+    row = where | {
+        "now": {"pricePerGpuHour": 0.35, "inventory": "high", "since": at},
+        "cheapest": {"pricePerGpuHour": 0.2, "at": at},
+        "average": 0.31,
+        "availableFraction": 0.75,
+        "changes": [],
+    }
+    cheapest = where | {"pricePerGpuHour": 0.2, "at": at}
+    server.on("GET", "/api/prices", Reply(body={"prices": [row], "total": 1, "cheapestInWindow": cheapest}))
+
+    done = novitai("prices", "--product", "RTX 4090", "--days", "7", "--billing", "spot")
+
+    assert done.exit_code == 0
+    assert all(word in done.stdout for word in ("0.35", "0.20", "0.31", "75%", "In these days the cheapest"))
+    assert "Now the cheapest" not in done.stdout
+
+
 def test_offers_are_shown_in_their_order_with_reasons(server: StandIn, novitai) -> None:
     offer = {
         "rank": 1,

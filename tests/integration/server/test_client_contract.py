@@ -36,6 +36,7 @@ async def test_every_call_of_the_client_is_understood_by_the_server(site: Site) 
         await account(noting)
         await service(noting, site)
         await events(noting)
+        await fleet(noting, site)
     status, document = await server.ask("GET", "/openapi.json")
 
     calls = {name for name, _ in inspect.getmembers(AsyncClient, callable) if not name.startswith("_")}
@@ -146,3 +147,25 @@ def undocumented(server: Server, document: dict[str, Any]) -> set[tuple[str, str
     }
     asked.discard(("GET", "/openapi.json"))
     return {one for one in asked if not any(one[0] == method and path.match(one[1]) for method, path in known)}
+
+
+async def fleet(client: Any, site: Site) -> None:
+    """Many at once, machines that nobody has a record of, the switch, and the audit log."""
+    foreign = [await site.foreign(f"somebody-elses-{number}") for number in range(3)]
+    made = await client.create(
+        "fleet", product="RTX 4090 24GB", image_url="ubuntu:22.04", labels={"team": "a"}, wait=10
+    )
+    assert (await client.stop_all(labels={"team": "a"}, dry_run=True)).count == 1
+    assert [one.outcome for one in (await client.bulk("stop", instances=[made.instance_id])).results] == ["accepted"]
+    report = await client.sync(force=True)
+    assert report.data is not None
+    assert set(foreign) <= {orphan.novita_id for orphan in await client.orphans()}
+    assert (await client.adopt(foreign[0])).novita_instance_id == foreign[0]
+    assert (await client.ignore_orphan(foreign[1])).standing == "ignored"
+    assert (await client.delete_orphan(foreign[2])).instance_id
+    assert {one.novita_id for one in await client.orphans(ignored=True)} >= {foreign[1]}
+    assert (await client.pause("idle", reason="contract")).paused
+    assert (await client.automation()).paused
+    assert not (await client.resume("idle")).paused
+    assert "orphan.adopt" in {entry.action for entry in await everything(client.audit())}
+    assert (await client.verify_audit()).intact

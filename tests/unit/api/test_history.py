@@ -14,6 +14,7 @@ from support import builders
 from support.api_house import House
 from support.asking import create_body
 from support.clock import settle
+from support.running import context
 
 ID = builders.INSTANCE_ID
 SYSTEM_FACT = Fact(type=FactType.AUTH_FAILED, at=builders.NOW, actor="system")
@@ -198,9 +199,9 @@ async def test_a_reader_that_does_not_keep_up_is_let_go(house: House, admin):
 
 async def test_a_reader_whose_key_is_revoked_is_let_go(house: House):
     """An open stream is no way around a revocation."""
-    made = await house.parts.keys.make(name="k", scope=Scope.READ, expires_at=None, limits=KeyLimits())
+    made = await house.parts.keys.make(context(), name="k", scope=Scope.READ, expires_at=None, limits=KeyLimits())
     async with following(house, key=made.text) as reader:
-        await house.parts.keys.revoke(made.key.id)
+        await house.parts.keys.revoke(made.key.id, context())
         await house.clock.advance(BEAT_SECONDS)
 
         assert reader.ended.is_set()

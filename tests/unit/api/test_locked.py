@@ -11,6 +11,7 @@ from novitai.api.parts import ApiSettings
 from novitai.api.routing import GuardedRoute
 from novitai.domain.keys import KeyLimits, Scope
 from support.api_house import House, open_house
+from support.running import context
 
 OPEN = {"/healthz", "/readyz", "/health", "/docs", "/openapi.json"}
 """Without a key, outside of production (api.md section 1)."""
@@ -56,9 +57,11 @@ async def test_settings_close_the_documentation_and_open_the_metrics(settings, w
 async def test_no_route_answers_a_caller_without_a_valid_key(house: House):
     """Missing, malformed, strange, unknown, revoked, expired: 401 on every route, whatever else is wrong with the request."""
     keys = house.parts.keys
-    expired = await keys.make(name="x", scope=Scope.ADMIN, expires_at=house.clock.now() + 1, limits=KeyLimits())
-    revoked = await keys.make(name="y", scope=Scope.ADMIN, expires_at=None, limits=KeyLimits())
-    await keys.revoke(revoked.key.id)
+    expired = await keys.make(
+        context(), name="x", scope=Scope.ADMIN, expires_at=house.clock.now() + 1, limits=KeyLimits()
+    )
+    revoked = await keys.make(context(), name="y", scope=Scope.ADMIN, expires_at=None, limits=KeyLimits())
+    await keys.revoke(revoked.key.id, context())
     await house.clock.advance(2.0)
     wrong = {
         "none": None,
@@ -129,7 +132,7 @@ async def test_a_key_in_the_query_is_no_key(house: House):
 
 async def test_a_revoked_key_stops_working_with_the_next_request(house: House):
     """Nothing is cached between the key and its use."""
-    made = await house.parts.keys.make(name="k", scope=Scope.READ, expires_at=None, limits=KeyLimits())
+    made = await house.parts.keys.make(context(), name="k", scope=Scope.READ, expires_at=None, limits=KeyLimits())
     async with house.client(None, Authorization=f"Bearer {made.text}") as client, house.client() as admin:
         before = await client.get("/api/instances")
         await admin.delete(f"/api/keys/{made.key.id}")

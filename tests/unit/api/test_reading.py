@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from novitai.domain.change import with_fields
@@ -10,8 +11,9 @@ from novitai.domain.keys import Scope
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import MachineStatus
 from novitai.domain.secrets import Sealed
+from novitai.stores.crypto import KeySealer
 from support import builders
-from support.api_house import House
+from support.api_house import House, open_house
 from support.clock import settle
 
 ID = builders.INSTANCE_ID
@@ -130,6 +132,24 @@ async def test_credentials_are_for_admins_who_ask(house: House, admin):
     assert shown["connectionDetails"]["password"] == "hunter2"
     assert "hunter2" not in usual.text
     assert "password" not in usual.json()["connectionDetails"]
+
+
+@pytest.mark.parametrize("what", ["credentials", "envs"])
+async def test_what_the_present_key_cannot_open_is_refused_in_words(what):
+    """After a restore with another key: a clear answer instead of a 500, and everything else is still told."""
+    lost, present = KeySealer(bytes(32)), KeySealer(b"1" * 32)
+    async with open_house(sealer=present) as house, house.client() as admin:
+        machine = builders.seen_machine(connection=builders.SSH, password=lost.seal("hunter2"))
+        instance = builders.instance(State.READY, machine=machine)
+        spec = msgspec.structs.replace(instance.spec, envs=(("TOKEN", lost.seal("hunter3")),))
+        await house.have(msgspec.structs.replace(instance, spec=spec))
+
+        refused = await admin.get(f"/api/instances/{ID}?reveal={what}")
+        usual = await admin.get(f"/api/instances/{ID}")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "INVALID_STATE")
+    assert lost.key_id in refused.json()["error"]["message"]
+    assert usual.json()["envs"] == [{"key": "TOKEN", "value": "***"}]
 
 
 # ── ?wait=ready ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -84,7 +84,7 @@ def test_a_base_address_loses_its_slash_and_may_not_bring_the_version() -> None:
     "kind",
     [
         kinds.key(least=16),
-        kinds.secret(allowed="", check=kinds.is_aes_key),
+        kinds.secret(allowed="", check=kinds.are_aes_keys),
         kinds.secret(allowed="", check=kinds.is_webhook_secret),
     ],
 )

@@ -134,7 +134,7 @@ def test_no_message_row_or_printed_form_shows_a_secret(tmp_path: Path) -> None:
 
     shown = f"{settings!r}".replace("http://me:fourth%20secret@proxy:8080", "")
     rows = " ".join(f"{row.value} {row.source} {row.meaning}" for row in describe(settings))
-    assert "secret" not in rows.replace("webhook secrets", "").replace("no secret of", "")
+    assert "secret" not in rows.replace("webhook secrets", "").replace("no secret of", "").replace("secrets rotate", "")
     assert all(value not in shown + rows for value in secrets.values())
     assert settings.secret_values() == frozenset({*secrets.values(), "fourth%20secret", "fourth secret"})
 
@@ -162,7 +162,7 @@ def test_the_key_for_data_at_rest_is_32_bytes(tmp_path: Path) -> None:
     """AES-256 takes exactly this much."""
     key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
-    assert load({**KEY, "NOVITAI_SECRETS_KEY": key}, tmp_path).store.secrets_key_bytes() == bytes(range(32))
+    assert load({**KEY, "NOVITAI_SECRETS_KEY": key}, tmp_path).store.sealing_keys() == (bytes(range(32)),)
     assert (
         "NOVITAI_SECRETS_KEY=***"
         in problems({**KEY, "NOVITAI_SECRETS_KEY": "AAECAwQ="}, tmp_path)["NOVITAI_SECRETS_KEY"]

@@ -124,3 +124,11 @@ def test_logs_are_json_where_no_person_reads_along(
 ) -> None:
     """In production and in pipes; `LOG_FORMAT` decides when it is set, and `NOVITAI_ENV` wins over `NODE_ENV`."""
     assert load({**KEY, **environ}, tmp_path).logging.as_json(terminal=terminal) is as_json
+
+
+@pytest.mark.parametrize(("given", "warned"), [("10.0.0.0/8", False), ("0.0.0.0/0", True), ("fd00::/8,::/0", True)])
+def test_trusting_every_proxy_is_worth_a_warning(tmp_path: Path, given: str, warned: bool) -> None:
+    """Then anybody can choose the address that failed logins are counted by."""
+    warnings = load({**KEY, "TRUSTED_PROXIES": given}, tmp_path).warnings
+
+    assert any("TRUSTED_PROXIES" in one for one in warnings) is warned

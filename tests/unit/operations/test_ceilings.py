@@ -9,8 +9,10 @@ from novitai.domain.instance import Verb
 from novitai.domain.keys import KeyLimits
 from novitai.domain.lifecycle import State
 from novitai.domain.money import Usd
+from novitai.operations.receipts import Answer
+from novitai.operations.requests import VerbRequest
 from support import builders
-from support.running import running
+from support.running import context, running
 
 
 async def refusals(*asking) -> list[Refusal]:
@@ -95,6 +97,27 @@ async def test_a_keys_own_limits_count_its_own_instances(limits):
 
         assert refused.value.code is Code.BUDGET_EXCEEDED
         await house.create(name="c")
+
+
+async def test_what_a_key_started_counts_for_it_whoever_made_it():
+    """A limit of one GPU is not one GPU at a time of everybody's."""
+    async with running() as house:
+        stopped = []
+        for name in ("a", "b"):
+            made = await house.ready(name=name)
+            await house.ask(made, Verb.STOP)
+            await house.until(made, State.STOPPED)
+            stopped.append(made)
+        verbs, limited = house.program.operations.verbs, context(owner="key_2", limits=KeyLimits(gpus=1))
+
+        async def start(instance_id):
+            await verbs.perform(instance_id, Verb.START, VerbRequest(), limited, lambda _: Answer(status=202, body=""))
+
+        await start(stopped[0])
+        with pytest.raises(Refusal) as refused:
+            await start(stopped[1])
+
+        assert refused.value.code is Code.BUDGET_EXCEEDED
 
 
 async def test_ceilings_are_checked_again_when_the_machine_is_bought():

@@ -10,12 +10,12 @@ from novitai.domain.errors import Code, Refusal
 from novitai.domain.keys import KeyLimits, Scope
 from novitai.operations import records
 from novitai.operations.keys import Keys, generate_text
-from support.running import ENVIRONMENT, House, running
+from support.running import ENVIRONMENT, House, context, running
 
 
 async def make(house: House, **fields):
     usual = {"name": "ci", "scope": Scope.WRITE, "expires_at": None, "limits": KeyLimits()}
-    return await house.program.operations.keys.make(**(usual | fields))
+    return await house.program.operations.keys.make(context(), **(usual | fields))
 
 
 def work_of(asking) -> Counter[str]:
@@ -60,11 +60,11 @@ async def test_a_revoked_key_is_nobodys_at_once():
     """Revoking again changes nothing; an unknown one is said."""
     async with running() as house:
         keys, made = house.program.operations.keys, await make(house)
-        revoked = await keys.revoke(made.key.id)
+        revoked = await keys.revoke(made.key.id, context())
         assert keys.actor(made.text) is None
-        assert await keys.revoke(made.key.id) == revoked
+        assert await keys.revoke(made.key.id, context()) == revoked
         with pytest.raises(Refusal) as refused:
-            await keys.revoke("unknown")
+            await keys.revoke("unknown", context())
 
         assert refused.value.code is Code.KEY_NOT_FOUND
 
@@ -123,7 +123,7 @@ async def test_keys_survive_a_restart():
     """Revoked ones stay revoked."""
     async with running() as house:
         good, bad = await make(house), await make(house)
-        await house.program.operations.keys.revoke(bad.key.id)
+        await house.program.operations.keys.revoke(bad.key.id, context())
         again = Keys(ledger=house.program.operations.ledger, environment_key=None)
         assert not again.any
         await again.load()

@@ -271,3 +271,63 @@ def test_a_stopped_machine_started_outside_becomes_ready():
     rehearsal.run_until(State.READY)
 
     assert rehearsal.instance.desired.by == "outside"
+
+
+def test_a_start_that_novita_goes_on_refusing_for_the_state_fails_after_as_long_as_a_start_may_take():
+    """Asked again with growing pauses meanwhile; then failed once, with Novita's words, and the machine left as it is."""
+    rehearsal = stopped(answers={"start": ["invalid state"] * 500})
+    rehearsal.ask(Verb.START)
+    asked = rehearsal.now
+    rehearsal.run_until(State.FAILED).settle()
+
+    sent = rehearsal.calls_of("start")
+    assert 600 <= sent[-1] - asked <= 720
+    assert len(sent) <= 20
+    assert rehearsal.instance.last_error.code is Code.INVALID_STATE
+    assert "invalid state change" in rehearsal.instance.last_error.message
+    assert (rehearsal.machine.status, rehearsal.instance.wants) == (MachineStatus.STOPPED, DesiredState.RUNNING)
+    assert rehearsal.facts.count(FactType.FAILED) == 1
+
+
+def test_a_machine_that_comes_up_after_the_start_was_given_up_is_taken():
+    """Late, and welcome."""
+    rehearsal = stopped(answers={"start": ["invalid state"] * 500})
+    rehearsal.ask(Verb.START)
+    rehearsal.run_until(State.FAILED)
+    rehearsal.machine.follow(UP, now=rehearsal.now)
+
+    rehearsal.run_until(State.READY)
+
+    assert rehearsal.instance.last_error is None
+
+
+def test_a_restart_that_novita_goes_on_refusing_leaves_the_machine_running():
+    """The restart has failed; the machine runs and is checked as ever."""
+    rehearsal = ready(answers={"restart": ["invalid state"] * 500})
+    rehearsal.ask(Verb.RESTART)
+    rehearsal.run(1200).settle()
+
+    assert rehearsal.facts.count(FactType.FAILED) == 1
+    assert rehearsal.instance.state is State.READY
+    assert rehearsal.machine.status is MachineStatus.RUNNING
+
+
+def test_a_start_that_is_refused_for_a_while_still_becomes_ready():
+    """What the machine's state forbids now, it may allow in a minute; the passing trouble is forgotten."""
+    rehearsal = stopped(answers={"start": ["invalid state"] * 4})
+    rehearsal.ask(Verb.START)
+
+    rehearsal.run_until(State.READY)
+
+    assert rehearsal.instance.last_error is None
+    assert len(rehearsal.calls_of("start")) == 5
+
+
+def test_a_start_that_could_not_be_sent_for_long_is_not_given_up():
+    """Only a refusal for the machine's state counts, and one that comes after the time is over."""
+    rehearsal = stopped(answers={"start": ["invalid state", *["refused"] * 30]})
+    rehearsal.ask(Verb.START)
+
+    rehearsal.run_until(State.READY)
+
+    assert rehearsal.now - rehearsal.instance.operation.requested_at > 600

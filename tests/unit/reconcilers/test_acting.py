@@ -123,6 +123,24 @@ async def test_a_stop_that_is_not_possible_now_is_done_later(failure):
         assert house.provider.present()[0].status is MachineStatus.STOPPED
 
 
+async def test_a_start_that_novita_refuses_for_the_state_for_ever_comes_to_an_end():
+    """Growing pauses, a bounded number of calls, and one failure that says why; the machine is left as it is."""
+    async with running() as house:
+        made = await stopped(house)
+        house.provider.fail("start", *[InvalidState("invalid state change")] * 100)
+        asked = house.clock.now()
+        await house.ask(made, Verb.START)
+        failed = await house.until(made, State.FAILED)
+        await house.clock.advance(3600.0)
+
+        sent = house.provider.made("start")
+        assert 600.0 <= house.clock.now() - 3600.0 - asked <= 720.0
+        assert len(sent) <= 30
+        assert failed.last_error.code is Code.INVALID_STATE
+        assert (await house.told(made)).count("failed") == 1
+        assert house.provider.present()[0].status is MachineStatus.STOPPED
+
+
 async def test_a_delete_is_tried_for_ever_with_growing_pauses():
     """Hours of refusals, a bounded number of calls, and an end as soon as it is possible."""
     async with running() as house:

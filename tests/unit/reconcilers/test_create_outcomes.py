@@ -20,7 +20,7 @@ from novitai.domain.machine import MachineStatus
 from novitai.domain.money import Usd
 from novitai.domain.offers import BillingChoice
 from support import builders
-from support.running import House, running
+from support.running import House, context, running
 from support.timed_provider import TimedProvider
 
 FULL = NoCapacity("nothing free")
@@ -374,7 +374,7 @@ async def test_the_next_best_offer_does_not_pass_the_limits_of_the_key_that_aske
     async with running(arrange=offer_both) as house:
         limits = KeyLimits(usd_per_hour=Usd(cheap.price_per_gpu + 1))
         keys = house.program.operations.keys
-        made_key = await keys.make(name="team", scope=Scope.WRITE, expires_at=None, limits=limits)
+        made_key = await keys.make(context(), name="team", scope=Scope.WRITE, expires_at=None, limits=limits)
 
         house.provider.fail("create", FULL)
         made = await house.create(limits=limits, owner=made_key.key.id)

@@ -1,7 +1,5 @@
 """One list poll serves everybody: what it costs, what it shows, and what a list that lies can not do."""
 
-import random
-
 import pytest
 
 from novitai.domain.errors import Broken, NotAllowed, TryLater, Unclear
@@ -123,33 +121,6 @@ async def test_a_list_that_lies_neither_hangs_the_observer_nor_makes_anything_lo
         assert len(await house.events()) == told
         assert len(house.provider.changes()) == changes
         assert reading(house, house.clock.now() - 10 * MINUTE) <= 320
-
-
-@pytest.mark.timeout(60)
-async def test_a_day_of_trouble_with_two_hundred_healthy_machines_destroys_nothing():
-    """Promise M2: errors, empty, truncated and stale lists and outages: no stop, delete, start or create that nobody asked for, no false event."""
-    chance = random.Random(7)
-    async with running(INSTANCE_POLL_INTERVAL="2m") as house:
-        house.provider.up = ((0.0, MachineStatus.RUNNING),)
-        ids = await several(house, 200)
-        told, changes = len(await house.events()), len(house.provider.changes())
-        began = house.clock.now()
-
-        def outage() -> bool:
-            return (house.clock.now() - began) % (3 * HOUR) > 3 * HOUR - 600.0
-
-        def trouble(method: str):
-            if outage() or chance.random() < 0.05:
-                return Broken("bad gateway", status=502)
-            return None
-
-        house.provider.trouble = trouble
-        house.provider.lie = lambda: chance.choice(LIES) if chance.random() < 0.1 else ""
-        await house.clock.advance(24 * HOUR)
-
-        assert len(house.provider.changes()) == changes
-        assert {house.state(one) for one in ids} == {State.READY}
-        assert [event.type for event in (await house.events())[told:] if event.instance_id] == []
 
 
 # ── what is seen ──────────────────────────────────────────────────────────────────────────────────────────────────────
