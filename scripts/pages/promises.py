@@ -55,7 +55,7 @@ PROMISES: tuple[Promise, ...] = (
         "Nothing is destroyed on doubt",
         "A day of errors, empty, truncated and stale lists and outages over a fleet of healthy machines makes us stop, delete, "
         "move or create nothing that nobody asked for.",
-        (Limit("1,000 healthy machines, 24 virtual hours of doubtful answers", "=", 0),),
+        (Limit("1000 healthy machines, 24 virtual hours of doubtful answers", "=", 0),),
     ),
     Promise(
         "M3",

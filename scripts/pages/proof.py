@@ -39,9 +39,9 @@ class Run:
     about: dict[str, str]
 
     def measured(self, key: str) -> list[dict[str, Any]]:
-        """The figures of a promise, file by file."""
+        """The figures of a promise, file by file, those that bear its name first."""
         own = [figure for figure in self.figures if figure["promise"] == key and not figure["planted"]]
-        return sorted(own, key=lambda figure: str(figure["test"]).partition("::")[0])
+        return sorted(own, key=lambda one: (key.lower() not in words_of(one["test"]), one["test"].partition("::")[0]))
 
     def planted(self, key: str) -> list[dict[str, Any]]:
         """The bugs put in on purpose under a promise."""
@@ -94,7 +94,7 @@ def keeps(limit: Limit, what: str, threshold: str) -> bool:
 
 def proof_page(run: Run) -> str:
     """The whole page."""
-    example = run.tests[0]["test"] if run.tests else "tests/proofs"
+    example = min((test["test"] for test in run.tests), default="tests/proofs")
     reading = HOW_TO_READ.format(example="M1,W7", test=example.partition("::")[0])
     sections = [section(promise, run) for promise in PROMISES]
     parts = (NOTICE, heading(run), summary(run), *sections, planted_bugs(run), reading)

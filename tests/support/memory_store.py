@@ -210,28 +210,33 @@ class MemoryStore:
 
     async def _turn(self) -> float:
         """As with a file, others run before the work is done. Gives the time."""
+        now = self._now()
+        await asyncio.sleep(0)
+        return now
+
+    def _now(self) -> float:
+        """The time, while the store is open; a look needs nobody else's turn."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
-        await asyncio.sleep(0)
         return self._clock.now()
 
     async def commit(self, commit: Commit) -> Committed:
         return self.disk.commit(commit, await self._turn())
 
     async def get(self, kind: str, record_id: str) -> Record | None:
-        now = await self._turn()
+        now = self._now()
         kept = self.disk.records.get((kind, record_id))
         return kept.record if kept is not None and kept.present(now) else None
 
     async def get_many(self, kind: str, record_ids: Sequence[str]) -> dict[str, Record]:
-        now = await self._turn()
+        now = self._now()
         found = {one: self.disk.records.get((kind, one)) for one in record_ids}
         return {one: kept.record for one, kept in found.items() if kept is not None and kept.present(now)}
 
     async def list(
         self, listing: str, partition: str, *, cursor: str | None = None, limit: int = 100, descending: bool = False
     ) -> RecordPage:
-        now = await self._turn()
+        now = self._now()
         scope = (listing, partition, "down" if descending else "up")
         places = self.disk.lists[listing, partition]
         if cursor is not None:
@@ -246,11 +251,11 @@ class MemoryStore:
         return RecordPage(records=tuple(record for _, record in shown), next_cursor=more)
 
     async def count(self, listing: str, partition: str) -> int:
-        await self._turn()
+        self._now()
         return len(self.disk.lists[listing, partition])
 
     async def changes(self, since: int, *, limit: int = 500) -> Changes:
-        now = await self._turn()
+        now = self._now()
         disk = self.disk
         fed = [kept.record for kept in disk.records.values() if kept.fed and kept.present(now)]
         newer = [record for record in (*fed, *disk.tombstones.values()) if record.revision > since]
@@ -262,13 +267,13 @@ class MemoryStore:
         )
 
     async def revision(self) -> int:
-        await self._turn()
+        self._now()
         return self.disk.revision
 
     async def read_log(
         self, log: str, key: str, *, after: int | None = None, limit: int = 100, descending: bool = False
     ) -> LogPage:
-        await self._turn()
+        self._now()
         entries = self.disk.logs[log, key]
         if after is not None:
             entries = [entry for entry in entries if (entry.position < after if descending else entry.position > after)]
@@ -277,7 +282,7 @@ class MemoryStore:
         return LogPage(entries=shown, next_position=shown[-1].position if len(ordered) > limit else None)
 
     async def count_log(self, log: str, key: str) -> int:
-        await self._turn()
+        self._now()
         return len(self.disk.logs[log, key])
 
     async def claim(self, lane: str, *, owner: str, limit: int, lease_seconds: float) -> tuple[Claim, ...]:
@@ -301,20 +306,20 @@ class MemoryStore:
         return frozenset(held)
 
     async def next_due(self, lane: str) -> float | None:
-        await self._turn()
+        self._now()
         return min((row.ready_at for row in self.disk.jobs.values() if row.lane == lane), default=None)
 
     async def job(self, job_id: str) -> Job | None:
-        await self._turn()
+        self._now()
         return next((job_rows.seen(row) for row in self.disk.jobs.values() if row.id == job_id), None)
 
     async def live_job(self, key: str) -> Job | None:
-        await self._turn()
+        self._now()
         row = self.disk.jobs.get(key)
         return job_rows.seen(row) if row is not None else None
 
     async def jobs(self, *, cursor: str | None = None, limit: int = 100) -> JobPage:
-        await self._turn()
+        self._now()
         last = cursors.unpack(_JOBS, cursor)[0] if cursor is not None else None
         rows = sorted(self.disk.jobs.values(), key=attrgetter("id"), reverse=True)
         found = [job_rows.seen(row) for row in rows if last is None or row.id < last]
@@ -322,7 +327,7 @@ class MemoryStore:
         return JobPage(jobs=shown, next_cursor=cursors.pack(_JOBS, (shown[-1].id,)) if len(found) > limit else None)
 
     async def job_counts(self) -> tuple[JobCount, ...]:
-        await self._turn()
+        self._now()
         groups: defaultdict[tuple[str, bool], list[float]] = defaultdict(list)
         for row in self.disk.jobs.values():
             groups[row.type, row.token != 0].append(row.due)
