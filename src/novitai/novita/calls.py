@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -66,3 +66,13 @@ class Reply:
     @property
     def succeeded(self) -> bool:
         return 200 <= self.status < 300
+
+
+def headers_of(request: Request[Any], correlation_id: str) -> Mapping[str, str]:
+    """The headers that belong to one call."""
+    headers = {}
+    if correlation_id:
+        headers["X-Correlation-ID"] = correlation_id
+    if request.body is not None:
+        headers["Content-Type"] = "application/json"
+    return headers

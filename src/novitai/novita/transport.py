@@ -11,7 +11,7 @@ This is the only module here that knows the HTTP library. What a call is stands 
 
 import asyncio
 import ssl
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ import aiohttp
 import msgspec
 
 from novitai.domain.errors import ProviderFailure
-from novitai.novita.calls import BreakerName, Reply, Request
+from novitai.novita.calls import BreakerName, Reply, Request, headers_of
 from novitai.novita.errors import (
     breaker_open,
     broke_off,
@@ -114,7 +114,7 @@ class HttpSender:
                 (self._account_url if request.breaker is BreakerName.ACCOUNT else self._base_url) + request.path,
                 params=request.query,
                 data=request.body,
-                headers=_headers(request, correlation_id),
+                headers=headers_of(request, correlation_id),
                 timeout=aiohttp.ClientTimeout(total=seconds, ceil_threshold=seconds + 1),
                 proxy=self._settings.proxy,
                 allow_redirects=False,
@@ -197,6 +197,7 @@ class Transport:
             SharedWindow(coordination, client.value), clock, pace=LimiterSettings(limit=rate_limit).pace
         )
         self._endings: set[asyncio.Task[None]] = set()
+        self._cut_off: set[asyncio.Task[None]] = set()
 
     async def call(self, request: Request[T], call: Call) -> T:
         """The answer in our words. Raises ProviderFailure, and unchanged what `call.before_send` raises."""
@@ -238,6 +239,8 @@ class Transport:
         """Send waiting callers away and give up connections."""
         await self._room.close()
         await asyncio.gather(*self._endings)
+        for late in self._cut_off:
+            late.cancel()  # kept as under way, these slots are held for what a dead process had sent
         await self._sender.close()
 
     async def _admit(self, request: Request[Any], call: Call, deadline: Deadline | None) -> Slot:
@@ -262,7 +265,7 @@ class Transport:
         """
         permit: BreakerPermit | None = None
         well: bool | None = None
-        sent = False
+        sent = cut_off = False
         try:
             permit = await self._coordination.permit(request.breaker)
             if not permit.allowed:
@@ -274,10 +277,16 @@ class Transport:
                 raise too_late()
             sent = True
             outcome = await self._ask(request, call, seconds)
+        except asyncio.CancelledError:
+            cut_off = sent
+            raise
+        else:
             well = works(outcome) if isinstance(outcome, ProviderFailure) else True
             return outcome
         finally:
-            await self._finish_surely(self._finish(request, slot, permit, sent=sent, well=well))
+            if cut_off:
+                self._settle_later(slot, deadline.remaining(self._clock.now()))
+            await self._finish_surely(self._finish(request, slot, permit, sent=sent, well=well, settle=not cut_off))
 
     async def _ask(self, request: Request[T], call: Call, seconds: float) -> T | ProviderFailure:
         began = self._clock.now()
@@ -330,11 +339,31 @@ class Transport:
         self._journal.retrying(request, call, failure, attempt=attempt, pause=pause)
         await self._clock.sleep(pause)
 
+    def _settle_later(self, slot: Slot, seconds: float) -> None:
+        """Nobody waits for the answer any more, but what is on its way may arrive until the call would have been given up."""
+        task = asyncio.ensure_future(self._settle_after(slot, seconds))
+        self._cut_off.add(task)
+        task.add_done_callback(self._cut_off.discard)
+
+    async def _settle_after(self, slot: Slot, seconds: float) -> None:
+        await self._clock.sleep(max(0.0, seconds))
+        await self._room.settle(slot)
+
     async def _finish(
-        self, request: Request[Any], slot: Slot, permit: BreakerPermit | None, *, sent: bool, well: bool | None
+        self,
+        request: Request[Any],
+        slot: Slot,
+        permit: BreakerPermit | None,
+        *,
+        sent: bool,
+        well: bool | None,
+        settle: bool,
     ) -> None:
         """A call that was held back uses up nothing: many are, while a probe is out."""
-        await (self._room.settle(slot) if sent else self._room.release(slot))
+        if not sent:
+            await self._room.release(slot)
+        elif settle:
+            await self._room.settle(slot)
         if permit is not None and permit.allowed:
             view = await self._coordination.report(request.breaker, permit, ok=well)
             self._journal.breaker_seen(request.breaker, view.state)
@@ -349,15 +378,6 @@ class Transport:
     async def _breaker_view(self, name: str) -> UpstreamBreaker:
         seen = await self._coordination.breaker(name)
         return msgspec.convert(seen, UpstreamBreaker, from_attributes=True)
-
-
-def _headers(request: Request[Any], correlation_id: str) -> Mapping[str, str]:
-    headers = {}
-    if correlation_id:
-        headers["X-Correlation-ID"] = correlation_id
-    if request.body is not None:
-        headers["Content-Type"] = "application/json"
-    return headers
 
 
 async def _note_sent(_session: aiohttp.ClientSession, context: SimpleNamespace, _parameters: object) -> None:

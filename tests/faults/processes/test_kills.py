@@ -122,7 +122,7 @@ async def test_kills_at_any_moment_lose_nothing_and_double_nothing(
     await driver.ask_all(server)
     try:
         await site.receiver.until(
-            lambda: not untold(site, driver.wanted, evidence=evidence), seconds=150 if evidence else 40
+            lambda: not untold(site, driver.wanted, evidence=evidence), seconds=150 if evidence else 100
         )
     except TimeoutError:
         pytest.fail(f"never told: {untold(site, driver.wanted, evidence=evidence)}")
