@@ -71,6 +71,7 @@ async def instances(client: Any) -> None:
 async def account(client: Any) -> None:
     offers = await client.offers("RTX 4090 24GB", gpus=1)
     assert offers.offers[0].price_per_hour > 0
+    assert (await client.prices("RTX 4090 24GB", days=1)).prices
     templates = await client.templates()
     assert (await client.template(templates[0].id)).name == templates[0].name
     assert await client.regions()
