@@ -14,7 +14,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 DECISION = ROOT / "docs" / "decisions" / "0010-dependencies.md"
 OURS = {"novitai", "novitai_client", "novita_simulator", "novitai_main", "novitai_demo"}
 # uvicorn finds these by itself.
-UNNAMED = {"httptools", "uvloop"}
+UNNAMED = {"httptools", "tzdata", "uvloop"}
 # FastAPI is written on Starlette and hands out its types, aiohttp those of yarl; both fix the version that fits them.
 HANDED_OUT = {"starlette": "fastapi", "yarl": "aiohttp", "click": "typer"}
 

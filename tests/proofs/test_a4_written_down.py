@@ -29,6 +29,7 @@ from support import builders
 from support.api_house import House, open_house
 from support.asking import create_body
 from support.clock import FakeClock
+from support.idling import announced
 from support.running import context, running
 
 ID = builders.INSTANCE_ID
@@ -44,11 +45,14 @@ ASKED = {
     ("POST", "/api/instances/{instance_id}/stop"): (None, RUNNING),
     ("POST", "/api/instances/{instance_id}/restart"): (None, RUNNING),
     ("DELETE", "/api/instances/{instance_id}"): (None, RUNNING),
+    ("PATCH", "/api/instances/{instance_id}"): ({"ttl": "1h"}, RUNNING),
     ("PUT", "/api/instances/{instance_id}/last-used"): (None, RUNNING),
     ("POST", "/api/instances/{instance_id}/adopt"): (None, RUNNING),
     ("POST", "/api/instances/sync"): (None, RUNNING),
     ("POST", "/api/instances/stop-all"): (None, RUNNING),
     ("POST", "/api/instances/bulk"): ({"action": "delete", "ids": [ID]}, RUNNING),
+    ("POST", "/api/instances/auto-stop/trigger"): ({"dryRun": False}, RUNNING),
+    ("POST", "/api/instances/{instance_id}/snooze"): (None, RUNNING),
     ("POST", "/api/orphans/{novita_id}/adopt"): (None, RUNNING),
     ("POST", "/api/orphans/{novita_id}/ignore"): (None, RUNNING),
     ("POST", "/api/orphans/{novita_id}/delete"): (None, RUNNING),
@@ -88,10 +92,7 @@ async def _commits_of(method: str, path: str) -> list[Commit]:
     """The commits that one successful call of a route makes, receipts alone not counted."""
     body, state = ASKED[method, path]
     async with open_house() as house:
-        places = await _furnished(house, state)
-        if "adopt" in path and "instance_id" in path:
-            places["instance_id"] = FOREIGN
-        address = re.sub(r"{(\w+)}", lambda found: places[found[1]], path)
+        address = await _place(house, path, state)
         seen: list[Commit] = []
 
         def note(commit: Commit, _result: Committed) -> None:
@@ -101,6 +102,16 @@ async def _commits_of(method: str, path: str) -> list[Commit]:
         answer = await house.client().request(method, address, json=body)
         assert answer.status_code < 300, (method, path, answer.text)
         return [commit for commit in seen if _changes(commit)]
+
+
+async def _place(house: House, path: str, state: State) -> str:
+    """The address of a route in a house that has what it names."""
+    if path.endswith("/snooze"):
+        return await announced(house)
+    places = await _furnished(house, state)
+    if path == "/api/instances/{instance_id}/adopt":
+        places["instance_id"] = FOREIGN
+    return re.sub(r"{(\w+)}", lambda found: places[found[1]], path)
 
 
 def _changes(commit: Commit) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import pytest
 import structlog
 
-from novitai.app.parts import Replaced
+from novitai.app.foundation import Replaced
 from novitai.app.program import Program
 from novitai.domain.errors import Broken, Gone, NotAllowed, ProviderFailure, TryLater
 from novitai.domain.ids import MachineId

@@ -14,6 +14,7 @@ from novitai.api.health import SystemHealth
 from novitai.api.parts import ApiParts, ApiSettings
 from novitai.coordination.local import LocalCoordination
 from novitai.domain.change import Change
+from novitai.domain.idle import IdleRule
 from novitai.domain.instance import HealthCheck, Instance
 from novitai.domain.keys import KeyLimits, Scope
 from novitai.domain.secrets import Sealed
@@ -25,13 +26,16 @@ from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.ceilings import Ceilings
 from novitai.operations.creation import Creation, PlacementDefaults
 from novitai.operations.freshness import Freshness
+from novitai.operations.idle import Idleness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
+from novitai.operations.metering import Metering
 from novitai.operations.orphans import Orphans
 from novitai.operations.prices import PriceHistory
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
+from novitai.operations.snooze import Snooze
 from novitai.operations.sync import Sync
 from novitai.ports.store import Store
 from novitai.ports.world import Sealer
@@ -67,6 +71,7 @@ class House:
     clock: Any
     provider: ScriptedProvider
     health: list[SystemHealth]
+    idle_checks: list[float] = field(default_factory=list)
     keys: dict[Scope, str] = field(default_factory=dict)
 
     def client(
@@ -100,6 +105,7 @@ async def open_house(
     clock: Any = None,
     environment_key: str = ENVIRONMENT_KEY,
     sealer: Sealer | None = None,
+    idle_rule: IdleRule | None = None,
 ) -> AsyncIterator[House]:
     """A house to make requests to; `clock`: another than virtual time."""
     clock, ids, sealer = clock or FakeClock(), FakeIds(), sealer or PlainSealer()
@@ -127,6 +133,7 @@ async def open_house(
         creates_per_minute=20.0,
     )
     health = [SystemHealth()]
+    idle_checks: list[float] = []
     freshness = Freshness(clock=clock, quiet_interval=30.0)
     orphans = Orphans(
         ledger=ledger,
@@ -140,6 +147,10 @@ async def open_house(
     )
     kept.subscribe(orphans.committed)
     automation = Automation(ledger=ledger)
+    audit = Audit(store=kept, clock=clock, sealer=sealer)
+    metering = Metering(provider=provider, clock=clock)
+    idleness = Idleness(ledger=ledger, reads=reads, metering=metering, usual=idle_rule or IdleRule())
+    kept.subscribe(idleness.committed)
     kept.subscribe(automation.committed)
     parts = ApiParts(
         creation=creation,
@@ -156,7 +167,12 @@ async def open_house(
             retention=7 * 86_400.0,
         ),
         automation=automation,
-        audit=Audit(store=kept, clock=clock, sealer=sealer),
+        idleness=idleness,
+        snooze=Snooze(
+            ledger=ledger, reads=reads, idleness=idleness, audit=audit, public_url="https://gpus.example.test"
+        ),
+        check_idle=lambda: idle_checks.append(clock.now()),
+        audit=audit,
         keys=keys,
         receipts=Receipts(store=kept, clock=clock),
         reads=reads,
@@ -178,7 +194,9 @@ async def open_house(
     )
     await reads.load()
     await keys.load()
-    house = House(parts=parts, app=build_app(parts), clock=clock, provider=provider, health=health)
+    house = House(
+        parts=parts, app=build_app(parts), clock=clock, provider=provider, health=health, idle_checks=idle_checks
+    )
     for scope in Scope:
         made = await keys.make(context(), name=str(scope), scope=scope, expires_at=None, limits=KeyLimits())
         house.keys[scope] = made.text

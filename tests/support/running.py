@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from novitai.app.parts import Replaced
+from novitai.app.foundation import Replaced
 from novitai.app.program import Program
 from novitai.config import load
 from novitai.domain.events import Event
@@ -39,6 +39,7 @@ ENVIRONMENT = {
     "NOVITAI_STORE": "memory",
     "NOVITAI_INSTALLATION_ID": "test",
     "WEBHOOK_SECRET": SECRET,
+    "AUTO_STOP_ENABLED": "false",  # most tests let hours pass in which nobody uses anything
 }
 
 

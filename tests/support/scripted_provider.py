@@ -13,6 +13,7 @@ import msgspec
 from novitai.domain.errors import Gone, ProviderFailure
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import Machine, MachineStatus, PortMapping
+from novitai.domain.metrics import MachineMetrics, Window
 from novitai.domain.offers import Catalogue
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
 from novitai.ports.provider import (
@@ -40,6 +41,7 @@ class ScriptedProvider:
         self.known_templates: dict[str, Template] = {}
         self.known_auths: tuple[RegistryAuth, ...] = ()
         self.known_storages: tuple[NetworkStorage, ...] = ()
+        self.known_metrics: dict[MachineId, MachineMetrics] = {}
         self.known_jobs: tuple[ProviderJob, ...] = ()
         self.views: tuple[UpstreamView, ...] = (upstream_view(), upstream_view(ClientName.INTERNAL, enabled=False))
         self.calls: list[tuple[str, Any]] = []
@@ -102,6 +104,10 @@ class ScriptedProvider:
         await self._called("delete", call, machine_id)
         self._have(machine_id)
         del self.account[machine_id]
+
+    async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
+        await self._called("metrics", call, machine_id)
+        return self.known_metrics.get(machine_id, MachineMetrics())
 
     async def templates(self, call: Call) -> tuple[Template, ...]:
         await self._called("templates", call)

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from novitai.app.parts import Replaced
+from novitai.app.foundation import Replaced
 from novitai.app.program import Program
 from novitai.ports.store import Commit, Conflict, Put, StoreUnavailable
 from support.clock import FakeIds

@@ -16,6 +16,7 @@ from novitai.domain.errors import Broken, Gone, ProviderFailure
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import Instance
 from novitai.domain.machine import Machine, MachineStatus, PortMapping
+from novitai.domain.metrics import MachineMetrics, Sample, Window
 from novitai.ports.provider import Call, MachineOrder, MachinePage
 from novitai.ports.world import Clock
 from support import builders
@@ -94,6 +95,9 @@ class TimedProvider(ScriptedProvider):
         self.up, self.down, self.again, self.gone = UP, DOWN, AGAIN, GONE
         self.list_lag = 0.0
         self.stale_seconds = 60.0
+        self.metrics_lag = 60.0
+        self.load: Callable[[MachineId, float], tuple[float, float] | None] = lambda _machine, _at: None
+        """GPU and CPU use of a machine at a moment, in percent; None: nothing was measured."""
         self.seconds: dict[str, float] = {}
         self.lists: deque[str] = deque()
         self.lie: Callable[[], str] = lambda: ""
@@ -167,6 +171,15 @@ class TimedProvider(ScriptedProvider):
 
     async def delete(self, machine_id: MachineId, call: Call) -> None:
         await self._done("delete", call, machine_id, lambda: self._follow(machine_id, self.gone))
+
+    async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
+        await self._arrives("metrics", call, machine_id)
+        newest = min(window.until or self._clock.now(), self._clock.now() - self.metrics_lag)
+        moments = range(int(window.since), int(newest) + 1, window.interval)
+        loads = [(float(at), load) for at in moments if (load := self.load(machine_id, float(at))) is not None]
+        return MachineMetrics(
+            gpu=tuple(Sample(at, gpu) for at, (gpu, _) in loads), cpu=tuple(Sample(at, cpu) for at, (_, cpu) in loads)
+        )
 
     # ── how ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -22,8 +22,8 @@ TITLE = "Novitai"
 def build_app(parts: ApiParts) -> App:
     """The whole of it, as an ASGI application."""
     app = build_inner(parts)
-    public = {route.path for route in app.routes if isinstance(route, GuardedRoute) and route.rule.scope is None}
-    return Front(app, parts=parts, public=public)
+    public = [route for route in app.routes if isinstance(route, GuardedRoute) and route.rule.scope is None]
+    return Front(app, parts=parts, public=[route.path_regex for route in public])
 
 
 def build_inner(parts: ApiParts) -> FastAPI:
@@ -42,6 +42,7 @@ def build_inner(parts: ApiParts) -> FastAPI:
     app.state.renderer = Renderer(
         reads=parts.reads,
         freshness=parts.freshness,
+        idleness=parts.idleness,
         usual_check=parts.settings.health_check,
         limits=parts.settings.start_limits,
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from novitai.domain.events import MEANING, FactType
+from novitai.domain.idle import Deed, SignalName
 from novitai.domain.instance import Phase
 from novitai.domain.lifecycle import State
 
@@ -99,6 +100,16 @@ _PORT = {
     "properties": {"port": {"type": "integer"}, "endpoint": {"type": "string"}, "type": {"type": "string"}},
 }
 
+_SIGNAL = {
+    "type": "object",
+    "properties": {
+        "name": {"enum": [str(name) for name in SignalName]},
+        "value": {"type": ["number", "null"], "description": "Percent; null for last-used."},
+        "at": _TIME_OR_NULL,
+        "idle": {"type": ["boolean", "null"]},
+    },
+}
+
 _DATA: dict[FactType, dict[str, Any]] = {
     FactType.STARTUP_PROGRESS: {"phase": {"enum": [str(phase) for phase in Phase]}},
     FactType.READY: {
@@ -124,6 +135,17 @@ _DATA: dict[FactType, dict[str, Any]] = {
                 "webTerminal": _TEXT_OR_NULL,
                 "portMappings": {"type": "array", "items": _PORT},
             },
+        },
+    },
+    FactType.IDLE_WARNING: {
+        "action": {"enum": [str(deed) for deed in Deed]},
+        "stopsAt": {"type": "string", "format": "date-time", "description": "With the action `stop`."},
+        "deletesAt": {"type": "string", "format": "date-time", "description": "With the action `delete`."},
+        "idleSince": _TIME,
+        "signals": {"type": "array", "items": _SIGNAL},
+        "snoozeUrl": {
+            "type": "string",
+            "description": "Postpones it once, without a key: GET shows a page, POST does it. A path alone without PUBLIC_URL.",
         },
     },
     FactType.ORPHAN_FOUND: {

@@ -4,6 +4,7 @@ It gives the request its ids, finds out who asks, counts it against the key's al
 down what came of it. Routes decide what a key may do; here it is only decided who is there.
 """
 
+import re
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from time import perf_counter
 from typing import Any
@@ -33,13 +34,13 @@ LAST_ON_THIS_CONNECTION = (b"connection", b"close")
 
 
 class Front:
-    """See the module's text. `public`: paths that need no key."""
+    """See the module's text. `public`: paths that need no key, as patterns."""
 
-    def __init__(self, app: App, *, parts: ApiParts, public: Iterable[str]) -> None:
+    def __init__(self, app: App, *, parts: ApiParts, public: Iterable[re.Pattern[str]]) -> None:
         settings = parts.settings
         self._app = app
         self._parts = parts
-        self._public = frozenset(public)
+        self._public = tuple(public)
         self._origins = settings.allowed_origins
         self._always = [*SAFETY, HTTPS_ONLY] if settings.tls else list(SAFETY)
         self._proxies = Proxies(settings.trusted_proxies)
@@ -78,7 +79,7 @@ class Front:
             await send({"type": "http.response.start", "status": 204, "headers": granted})
             await send({"type": "http.response.body", "body": b""})
             return
-        if scope["method"] == "HEAD" and scope["path"] in self._public:
+        if scope["method"] == "HEAD" and self._is_public(scope["path"]):
             scope = {**scope, "method": "GET"}  # the server itself leaves the body out
         try:
             self._identify(scope, visit)
@@ -89,10 +90,13 @@ class Front:
                 raise
             await refusal_answer(failure, visit, self._parts)(scope, receive, send)
 
+    def _is_public(self, path: str) -> bool:
+        return any(pattern.match(path) for pattern in self._public)
+
     def _identify(self, scope: Scope, visit: Visit) -> None:
         """Find out who asks and whether they may ask again now. Raises Refusal."""
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
-        if scope["path"] in self._public:
+        if self._is_public(scope["path"]):
             visit.actor = self._doorkeeper.recognise(sent, address=visit.address)
             return
         visit.actor, visit.key_text = self._doorkeeper.admit(sent, address=visit.address)

@@ -12,7 +12,7 @@ SAFETY: tuple[Header, ...] = (
 )
 HTTPS_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")
 
-METHODS = b"GET, POST, PUT, DELETE"
+METHODS = b"GET, POST, PUT, PATCH, DELETE"
 SENT = b"Authorization, Content-Type, Idempotency-Key, Prefer, X-Request-ID, X-Correlation-ID, Last-Event-ID"
 SHOWN = (
     b"X-Request-ID, X-Correlation-ID, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, "

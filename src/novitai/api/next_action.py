@@ -5,6 +5,7 @@ import msgspec
 from novitai.domain.instance import DesiredState, Instance
 from novitai.domain.lifecycle import State
 from novitai.domain.times import iso, iso_or_none
+from novitai.policies.schedule import judge
 from novitai.policies.startup import health_deadline
 from novitai.policies.steps import Limits
 
@@ -17,8 +18,28 @@ class NextAction(msgspec.Struct, frozen=True, kw_only=True):
     because: str
 
 
-def next_action(instance: Instance, limits: Limits) -> NextAction | None:
-    """The next thing we do by ourselves; None when only people's or Novita's doing is awaited."""
+def next_action(instance: Instance, limits: Limits, *, idle: NextAction | None, now: float) -> NextAction | None:
+    """The next thing we do by ourselves; None when only people's or Novita's doing is awaited. `idle`: what the idle stop would do."""
+    return _sooner(_sooner(_under_way(instance, limits), _by_the_calendar(instance, now)), idle)
+
+
+def _sooner(own: NextAction | None, timed: NextAction | None) -> NextAction | None:
+    if own is None or timed is None:
+        return own or timed
+    return timed if own.at is not None and timed.at is not None and timed.at < own.at else own
+
+
+def _by_the_calendar(instance: Instance, now: float) -> NextAction | None:
+    """What the schedule or the ttl does next; what is due already is done within a moment."""
+    verdict = judge(instance, now=now)
+    if verdict.order is not None:
+        return NextAction(what=str(verdict.order.verb), at=None, because=verdict.order.why.because)
+    coming = verdict.coming
+    return None if coming is None else NextAction(what=str(coming.verb), at=iso(coming.at), because=coming.because)
+
+
+def _under_way(instance: Instance, limits: Limits) -> NextAction | None:
+    """The next step of what goes on now."""
     match instance.state:
         case State.CREATING if instance.machine is None:
             return _create(instance)

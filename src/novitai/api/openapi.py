@@ -22,10 +22,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 def _tidy(operation: dict[str, Any], *, changes: bool) -> None:
-    """Our own error bodies in place of FastAPI's, and the header that every change understands."""
-    if operation.get("security") == []:
-        for status in ("401", "403"):
-            operation["responses"].pop(status, None)
+    """The header that every change understands."""
     if changes and "security" not in operation:
         operation.setdefault("parameters", []).append(
             {

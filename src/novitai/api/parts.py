@@ -13,6 +13,7 @@ from novitai.operations.automation import Automation
 from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.creation import Creation
 from novitai.operations.freshness import Freshness
+from novitai.operations.idle import Idleness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
@@ -20,6 +21,7 @@ from novitai.operations.orphans import Orphans
 from novitai.operations.prices import PriceHistory
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
+from novitai.operations.snooze import Snooze
 from novitai.operations.sync import Sync
 from novitai.policies.steps import Limits
 from novitai.ports.coordination import Coordination
@@ -52,11 +54,14 @@ class ApiSettings:
     health_check: HealthCheck = field(default_factory=HealthCheck)
     start_limits: Limits = field(default_factory=Limits)
     longest_sync: float = 25.0
+    idle_interval: float = 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApiParts:
-    """See the module's text. `system_health` tells of the last observation without asking anybody; `shutting_down` ends waiting."""
+    """See the module's text. `system_health` tells of the last observation without asking anybody; `shutting_down` ends waiting.
+    `check_idle` makes the idle stop look now.
+    """
 
     creation: Creation
     verbs: Verbs
@@ -71,6 +76,8 @@ class ApiParts:
     orphans: Orphans
     sync: Sync
     automation: Automation
+    idleness: Idleness
+    snooze: Snooze
     audit: Audit
     provider: Provider
     coordination: Coordination
@@ -79,6 +86,7 @@ class ApiParts:
     metrics: Metrics
     clock: Clock
     ids: Ids
+    check_idle: Callable[[], None]
     system_health: Callable[[], SystemHealth]
     shutting_down: asyncio.Event
     settings: ApiSettings = field(default_factory=ApiSettings)

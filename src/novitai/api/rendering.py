@@ -6,17 +6,21 @@ of each object.
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from math import inf
 
 import msgspec
 
 from novitai.api.costs import Billing, billing_of
-from novitai.api.views import view_of
+from novitai.api.idle_view import action_of, policy_of
+from novitai.api.views import IdlePart, view_of
 from novitai.domain.ids import MachineId
-from novitai.domain.instance import HealthCheck, Instance
+from novitai.domain.instance import HealthCheck
 from novitai.domain.times import iso
 from novitai.operations.freshness import Freshness
+from novitai.operations.idle import Idleness
 from novitai.operations.ledger import Snapshot
 from novitai.operations.reads import ReadModel
+from novitai.policies.schedule import judge
 from novitai.policies.steps import Limits
 
 _ENCODER = msgspec.json.Encoder()
@@ -24,20 +28,28 @@ _NULL = b"null"
 
 
 class _Fragment(msgspec.Struct, frozen=True):
-    """The encoded record without its closing brace, and what the moving part is computed from."""
+    """The encoded record without its closing brace, and what the moving part is computed from. At `holds_until` what comes next is
+    another thing.
+    """
 
     version: int
     head: bytes
     billing: Billing
     machine_id: MachineId | None
+    holds_until: float
+    idle: object
+    """What the idle stop went by: last use, announcement, reading."""
 
 
 class Renderer:
     """Writes instances. Keeps a fragment for each live instance and no more."""
 
-    def __init__(self, *, reads: ReadModel, freshness: Freshness, usual_check: HealthCheck, limits: Limits) -> None:
+    def __init__(
+        self, *, reads: ReadModel, freshness: Freshness, idleness: Idleness, usual_check: HealthCheck, limits: Limits
+    ) -> None:
         self._reads = reads
         self._freshness = freshness
+        self._idleness = idleness
         self._usual_check = usual_check
         self._limits = limits
         self._fragments: dict[str, _Fragment] = {}
@@ -59,7 +71,7 @@ class Renderer:
         stale = b"true" if self._freshness.stale else b"false"
         used, seen = self._reads.last_used, self._freshness.seen_at
         for snapshot in snapshots:
-            fragment = self._fragment(snapshot)
+            fragment = self._fragment(snapshot, now)
             last_used = used(snapshot.instance.id)
             last_synced = seen(fragment.machine_id) if fragment.machine_id is not None else None
             yield b'%s,"costSoFar":%.5f,"lastUsedAt":%s,"lastSyncedAt":%s,"stale":%s}' % (
@@ -70,23 +82,34 @@ class Renderer:
                 stale,
             )
 
-    def _fragment(self, snapshot: Snapshot) -> _Fragment:
+    def _fragment(self, snapshot: Snapshot, now: float) -> _Fragment:
         instance = snapshot.instance
         kept = self._fragments.get(instance.id)
-        if kept is not None and kept.version == snapshot.version:
+        if (
+            kept is not None
+            and kept.version == snapshot.version
+            and now < kept.holds_until
+            and kept.idle == self._idleness.mark(instance)
+        ):
             return kept
-        made = self._encode(instance, snapshot.version)
+        made = self._encode(snapshot, now)
         if instance.state.live:
             self._keep(instance.id, made)
         return made
 
-    def _encode(self, instance: Instance, version: int) -> _Fragment:
-        view = view_of(instance, usual_check=self._usual_check, limits=self._limits)
+    def _encode(self, snapshot: Snapshot, now: float) -> _Fragment:
+        instance, judged = snapshot.instance, self._idleness.judge(snapshot)
+        rule = self._idleness.rule(instance)
+        idle = IdlePart(policy=policy_of(instance.spec.auto_stop, rule), action=action_of(judged))
+        view = view_of(instance, usual_check=self._usual_check, limits=self._limits, idle=idle, now=now)
+        changes_at = judge(instance, now=now).look_at
         return _Fragment(
-            version=version,
+            version=snapshot.version,
             head=_ENCODER.encode(view)[:-1],
             billing=billing_of(instance),
             machine_id=instance.machine.id if instance.machine else None,
+            holds_until=inf if changes_at is None else changes_at,
+            idle=self._idleness.mark(instance),
         )
 
     def _keep(self, instance_id: str, fragment: _Fragment) -> None:

@@ -226,6 +226,8 @@ def _responses(
     usual = {400: "The request cannot be read", 422: "The request breaks a rule", 429: "Too many requests"}
     if needs is not None:
         usual |= {401: "No valid key", 403: "The key lacks the scope", 503: "The store is away"}
+    if needs is None and media != JSON:  # a page for people says in its own form what went wrong
+        found |= {code: {"description": meaning, "content": {media: {}}} for code, meaning in others.items()}
     for code, meaning in (usual | others).items():
         model = ProblemAnswer if code >= 400 else answer
         found.setdefault(code, {"description": meaning} | ({"model": model} if model else {}))

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 
 from novitai.domain.errors import Code, FieldProblem, Refusal
 
-NOT_YET = frozenset({"autoStop", "migration", "ttl", "schedule", "budget"})
+NOT_YET = frozenset({"migration", "budget"})
 """Fields that are named by the contract and not offered by this version: refused, so that nobody relies on them unawares."""
 
 MOST_PROBLEMS = 100

@@ -12,6 +12,7 @@ from novitai.api.next_action import NextAction, next_action
 from novitai.domain.instance import EndpointHealth, HealthCheck, Instance, LastError, Refusal
 from novitai.domain.machine import BillingMode
 from novitai.domain.money import dollars
+from novitai.domain.schedule import Schedule
 from novitai.domain.times import iso, iso_or_none
 from novitai.policies.startup import health_view
 from novitai.policies.steps import Limits
@@ -144,8 +145,19 @@ class InstanceView(View, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
-def view_of(instance: Instance, *, usual_check: HealthCheck, limits: Limits) -> InstanceView:
-    """The instance as it is recorded. `usual_check` and `limits` are the settings that hold where nothing was said."""
+class IdlePart(msgspec.Struct, frozen=True, kw_only=True):
+    """The idle stop of an instance: its rule, each value with its source, and what it would do next."""
+
+    policy: dict[str, dict[str, Any]]
+    action: NextAction | None
+
+
+def view_of(
+    instance: Instance, *, usual_check: HealthCheck, limits: Limits, idle: IdlePart, now: float
+) -> InstanceView:
+    """The instance as it is recorded, and what comes next as of now. `usual_check` and `limits` are the settings that hold where
+    nothing was said.
+    """
     offer, machine = instance.offer, instance.machine
     return InstanceView(
         id=instance.id,
@@ -168,8 +180,8 @@ def view_of(instance: Instance, *, usual_check: HealthCheck, limits: Limits) -> 
         connection_details=_connection(instance),
         health_check=_health(instance),
         spot=_spot(instance),
-        policies=_policies(instance, usual_check),
-        next_action=next_action(instance, limits),
+        policies=_policies(instance, usual_check) | {"autoStop": idle.policy},
+        next_action=next_action(instance, limits, idle=idle.action, now=now),
         created_at=iso(instance.created_at),
         started_at=iso_or_none(instance.started_at),
         ready_at=iso_or_none(instance.ready_at),
@@ -272,7 +284,20 @@ def _policies(instance: Instance, usual: HealthCheck) -> dict[str, dict[str, Any
         "protect": {"value": spec.protect, "source": _source(said=spec.protect)},
         "maxPricePerHour": {"value": None if cap is None else dollars(cap), "source": _source(said=cap is not None)},
         "waitForCapacitySeconds": {"value": wait, "source": _source(said=wait is not None)},
+        "ttl": {"value": _ttl(instance), "source": _source(said=spec.ttl is not None)},
+        "schedule": {"value": _schedule(spec.schedule), "source": _source(said=spec.schedule is not None)},
     }
+
+
+def _ttl(instance: Instance) -> dict[str, Any] | None:
+    ttl = instance.spec.ttl
+    return None if ttl is None else {"seconds": ttl.seconds, "endsAt": iso_or_none(instance.ttl_ends_at)}
+
+
+def _schedule(schedule: Schedule | None) -> dict[str, Any] | None:
+    if schedule is None:
+        return None
+    return {"start": schedule.start, "stop": schedule.stop, "timezone": schedule.timezone}
 
 
 def _source(*, said: bool) -> str:

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 
 from novitai.api.parts import ApiSettings
 from novitai.config import Settings
+from novitai.domain.idle import IdleRule
 from novitai.domain.instance import HealthCheck
 from novitai.domain.machine import BillingMode
 from novitai.domain.money import Usd
@@ -42,6 +43,7 @@ def novita(settings: Settings) -> NovitaSettings:
         api_base_url=settings.novita.api_base_url,
         internal_api_key=revealed(settings.novita.internal_api_key),
         internal_api_base_url=settings.novita.internal_api_base_url,
+        account_base_url=settings.novita.metrics_base_url or "",
         pacing=Pacing(
             request_timeout=upstream.request_timeout,
             attempts=upstream.max_retry_attempts,
@@ -130,6 +132,17 @@ def observes(settings: Settings) -> bool:
     return settings.novita.mode == "observe"
 
 
+def idle_rule(settings: Settings) -> IdleRule:
+    """When what nobody uses is stopped, unless an instance says otherwise. Who only observes acts out nothing."""
+    asked = settings.auto_stop
+    return IdleRule(
+        enabled=asked.enabled,
+        dry_run=asked.dry_run or observes(settings),
+        idle_seconds=asked.threshold,
+        warn_seconds=asked.warn,
+    )
+
+
 def observer(settings: Settings, installation: str) -> ObserverSettings:
     """How Novita is watched."""
     return ObserverSettings(
@@ -163,6 +176,7 @@ def api(settings: Settings) -> ApiSettings:
         tls=settings.server.tls_cert_file is not None,
         health_check=health_check(settings),
         start_limits=lifecycle(settings).limits,
+        idle_interval=settings.auto_stop.interval,
     )
 
 

@@ -1,44 +1,38 @@
-"""The parts of one process, wired in four layers: foundation, operations, what keeps things true, what tells others.
-
-Every adapter can be replaced by a test: what `Replaced` holds is used instead of the real one.
-"""
+"""The parts of one process, wired in four layers: foundation, operations, what keeps things true, what tells others."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from novitai.app import groups
-from novitai.app.identity import installation_id
-from novitai.app.sealing import check_key, keyring_of
-from novitai.config import Settings
-from novitai.coordination.local import LocalCoordination
+from novitai.app.foundation import Foundation
 from novitai.domain.automation import Part
 from novitai.egress.addresses import Guard
 from novitai.egress.client import EgressClient
-from novitai.novita.provider import NovitaProvider
 from novitai.operations.account import Account
 from novitai.operations.audit import Audit
 from novitai.operations.automation import Automation
 from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.creation import Creation
 from novitai.operations.freshness import Freshness
+from novitai.operations.idle import Idleness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
+from novitai.operations.metering import Metering
 from novitai.operations.orphans import Orphans
 from novitai.operations.prices import PriceHistory
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
+from novitai.operations.snooze import Snooze
 from novitai.operations.sync import Sync
-from novitai.ports.coordination import Coordination
-from novitai.ports.provider import Provider
-from novitai.ports.store import Claim, Lease, Store
-from novitai.ports.world import Clock, Ids, Sealer
+from novitai.ports.store import Claim, Lease
 from novitai.reconcilers.adoption import Adoption
 from novitai.reconcilers.audit import LOOK_SECONDS, AuditSealer
 from novitai.reconcilers.catalog import REFRESH_SECONDS, CatalogRefresh
 from novitai.reconcilers.driver import Lane, Loop
 from novitai.reconcilers.health import HealthChecks
+from novitai.reconcilers.idle import IdleStop
 from novitai.reconcilers.lifecycle import LifecycleReconciler
 from novitai.reconcilers.lifecycle.acting import Acting
 from novitai.reconcilers.lifecycle.buying import Buying
@@ -46,45 +40,13 @@ from novitai.reconcilers.observer import Observer
 from novitai.reconcilers.prices import LOOK_SECONDS as PRICES_LOOK_SECONDS
 from novitai.reconcilers.prices import Prices
 from novitai.reconcilers.retention import RETENTION_SECONDS, Retention
-from novitai.stores.measured import MeasuredStore
-from novitai.stores.sqlite import open_sqlite
-from novitai.telemetry.metrics import Metrics
+from novitai.reconcilers.schedule import LONGEST_PAUSE, ScheduleKeeper
 from novitai.webhooks.delivery import Deliveries
 from novitai.webhooks.destinations import barred
-from novitai.world import SteadyClock, SystemClock, SystemIds
 
 INSTANCE_SLOTS = 32
 DELIVERY_SLOTS = 64
 MAINTENANCE_SLOTS = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Replaced:
-    """What a test puts in place of the real thing."""
-
-    clock: Clock | None = None
-    ids: Ids | None = None
-    store: Store | None = None
-    provider: Provider | None = None
-    egress: EgressClient | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Foundation:
-    """What everything stands on."""
-
-    settings: Settings
-    clock: Clock
-    ids: Ids
-    owner: str
-    installation: str
-    store: MeasuredStore
-    sealer: Sealer
-    coordination: Coordination
-    provider: Provider
-    metrics: Metrics
-    egress: EgressClient | None = None
-    """In place of the guarded clients of webhooks and health checks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +66,8 @@ class Operations:
     orphans: Orphans
     sync: Sync
     automation: Automation
+    idleness: Idleness
+    snooze: Snooze
     audit: Audit
 
 
@@ -116,51 +80,12 @@ class Keepers:
     lanes: tuple[Lane, ...]
     observer: Loop
     audit_log: Loop
+    timers: ScheduleKeeper
+    schedule: Loop
+    idle_stop: IdleStop
+    idle: Loop
     loops: tuple[Loop, ...]
     egress: tuple[EgressClient, ...]
-
-
-async def lay(settings: Settings, replaced: Replaced) -> Foundation:
-    """Open what lies on disk and make the clients. Raises StoreError, OSError or ValueError when the ground is
-    missing.
-    """
-    clock, ids = replaced.clock or SystemClock(), replaced.ids or SystemIds()
-    metrics = Metrics()
-    in_memory = settings.store.database is None
-    if not in_memory:
-        settings.store.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = replaced.store or await open_sqlite(settings.store.database, clock=clock)
-    store = MeasuredStore(
-        engine,
-        told=lambda outcome, seconds: metrics.committed(outcome=outcome, seconds=seconds),
-        slow_seconds=settings.logging.slow_operation,
-    )
-    sealer = keyring_of(settings)
-    if not in_memory:
-        await check_key(store, sealer)
-    coordination = LocalCoordination(
-        clock=clock,
-        limits={"public": settings.upstream.rate_limit, "internal": settings.upstream.internal_rate_limit},
-        breaker=groups.breaker(settings),
-        data_dir=None if in_memory else settings.store.data_dir,
-        steady=SteadyClock() if replaced.clock is None else None,
-    )
-    provider = replaced.provider or NovitaProvider(
-        groups.novita(settings), coordination=coordination, clock=clock, chance=ids, telemetry=metrics
-    )
-    return Foundation(
-        settings=settings,
-        clock=clock,
-        ids=ids,
-        owner=ids.new("process"),
-        installation=await installation_id(store, ids, settings.store.installation_id),
-        store=store,
-        sealer=sealer,
-        coordination=coordination,
-        provider=provider,
-        metrics=metrics,
-        egress=replaced.egress,
-    )
 
 
 def build_operations(base: Foundation) -> Operations:
@@ -200,6 +125,16 @@ def build_operations(base: Foundation) -> Operations:
         health=groups.health_check(settings),
     )
     automation = Automation(ledger=ledger)
+    audit = Audit(store=base.store, clock=base.clock, sealer=base.sealer)
+    idleness = Idleness(
+        ledger=ledger,
+        reads=reads,
+        metering=Metering(provider=base.provider, clock=base.clock),
+        usual=groups.idle_rule(settings),
+    )
+    snooze = Snooze(
+        ledger=ledger, reads=reads, idleness=idleness, audit=audit, public_url=settings.server.public_url or ""
+    )
     return Operations(
         ledger=ledger,
         reads=reads,
@@ -223,7 +158,9 @@ def build_operations(base: Foundation) -> Operations:
             retention=settings.lifecycle.deleted_retention,
         ),
         automation=automation,
-        audit=Audit(store=base.store, clock=base.clock, sealer=base.sealer),
+        idleness=idleness,
+        snooze=snooze,
+        audit=audit,
     )
 
 
@@ -237,6 +174,10 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
     watch, adoption = _watching(base, operations)
     sealer = AuditSealer(audit=operations.audit, store=base.store, clock=base.clock)
     audit_log = _loop("audit", sealer.run, LOOK_SECONDS, base)
+    timers = _timers(base, operations)
+    schedule = _loop("schedule", timers.run, LONGEST_PAUSE, base)
+    idle_stop = _idle_stop(base, operations)
+    idle = _loop("idle", idle_stop.run, settings.auto_stop.interval, base)
     catalog = CatalogRefresh(operations.catalogue)
     retention = Retention(store=base.store, clock=base.clock)
     return Keepers(
@@ -251,10 +192,16 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
         ),
         observer=watch,
         audit_log=audit_log,
+        timers=timers,
+        schedule=schedule,
+        idle_stop=idle_stop,
+        idle=idle,
         loops=(
             watch,
             adoption.loop,
             audit_log,
+            schedule,
+            idle,
             _loop("catalog", catalog.run, REFRESH_SECONDS, base),
             _prices(base, operations),
             _loop("retention", retention.run, RETENTION_SECONDS, base),
@@ -340,6 +287,29 @@ def _prices(base: Foundation, operations: Operations) -> Loop:
     loop = _loop("prices", prices.run, PRICES_LOOK_SECONDS, base)
     operations.catalogue.listen(loop.nudge)
     return loop
+
+
+def _idle_stop(base: Foundation, operations: Operations) -> IdleStop:
+    return IdleStop(
+        ledger=operations.ledger,
+        verbs=operations.verbs,
+        idleness=operations.idleness,
+        snooze=operations.snooze,
+        automation=operations.automation,
+        steady=base.steady,
+        interval=base.settings.auto_stop.interval,
+    )
+
+
+def _timers(base: Foundation, operations: Operations) -> ScheduleKeeper:
+    return ScheduleKeeper(
+        verbs=operations.verbs,
+        reads=operations.reads,
+        automation=operations.automation,
+        keys=operations.keys,
+        ledger=operations.ledger,
+        observe=groups.observes(base.settings),
+    )
 
 
 def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:

@@ -13,11 +13,15 @@ import structlog
 
 from novitai.api.health import SystemHealth
 from novitai.app import groups
-from novitai.app.parts import Foundation, Keepers, Operations, Replaced, build_keepers, build_operations, lay
+from novitai.app.backlog import Backlog
+from novitai.app.foundation import Foundation, Replaced, lay
+from novitai.app.parts import Keepers, Operations, build_keepers, build_operations
 from novitai.app.telling import tell_changes
 from novitai.config import Settings
+from novitai.domain.automation import Part
 from novitai.operations import records
 from novitai.operations.ledger import Snapshot
+from novitai.policies.schedule import timed
 from novitai.ports.store import Commit, Committed, StoreUnavailable
 from novitai.reconcilers.observer import wants_looking
 from novitai.telemetry import looplag
@@ -39,6 +43,7 @@ class Program:
         self.started_at = base.clock.now()
         self._tasks: list[asyncio.Task[None]] = []
         self._store_ok = True
+        self._backlog = Backlog(since=self.started_at)
         self._lag = looplag.Recent(base.metrics.loop_lagged)
 
     @classmethod
@@ -58,13 +63,17 @@ class Program:
         store.subscribe(self.operations.keys.committed)
         store.subscribe(self.operations.orphans.committed)
         store.subscribe(self.operations.automation.committed)
+        store.subscribe(self.operations.idleness.committed)
         store.subscribe(self._wake_on_commit)
         store.subscribe(tell_changes)
         self.operations.reads.listen(self._watch_motion)
+        self.operations.reads.listen(self._watch_timers)
+        self.operations.reads.listen(self._watch_idleness)
         await self.operations.reads.load()
         await self.operations.keys.load()
         await self.operations.orphans.load()
         await self.operations.automation.load()
+        await self.operations.idleness.load()
 
     def start(self) -> None:
         """Begin everything that runs by itself; returns at once."""
@@ -95,9 +104,10 @@ class Program:
         log.info("stopped")
 
     def latest_timer(self) -> float:
-        """Seconds by which the latest loop is overdue."""
+        """Seconds by which the latest loop, timer of an instance or due job is overdue."""
         now = self.base.clock.now()
-        return max((loop.late_by(now) for loop in self.keepers.loops), default=0.0)
+        loops = (loop.late_by(now) for loop in self.keepers.loops)
+        return max(*loops, self.keepers.timers.late_by(now), self._backlog.late_by(now))
 
     def health(self) -> SystemHealth:
         """What this process knows of itself, from what was last observed."""
@@ -119,6 +129,7 @@ class Program:
             states[snapshot.instance.state] = states.get(snapshot.instance.state, 0) + 1
         metrics.instances_are(states)
         counts = await self.base.store.job_counts()
+        self._backlog.saw(counts, now=self.base.clock.now(), paused=operations.automation.paused(Part.JOBS))
         metrics.jobs_are({(count.type, str(count.status)): count.count for count in counts})
         for view in await self.base.provider.upstream():
             metrics.limiter_is(client=view.client, limit=view.limit, used=view.used, queue=view.queue_length)
@@ -132,6 +143,8 @@ class Program:
             lane.committed(commit, result)
         if any(append.log == records.AUDIT for append in commit.appends):
             self.keepers.audit_log.nudge()
+        if any(put.kind == records.AUTOMATION for put in commit.puts):
+            self.keepers.schedule.nudge()
 
     def _watch_motion(self, snapshot: Snapshot) -> None:
         """Something began to move: the observer's next look should not be a quiet interval away."""
@@ -139,6 +152,16 @@ class Program:
         fast = self.base.settings.lifecycle.fast_poll_interval
         if wants_looking(snapshot.instance) and due is not None and due - self.base.clock.now() > fast:
             self.keepers.observer.nudge()
+
+    def _watch_timers(self, snapshot: Snapshot) -> None:
+        """Somebody spoke of an instance that has a schedule or a ttl: what comes next may come sooner."""
+        if timed(snapshot.instance):
+            self.keepers.schedule.nudge()
+
+    def _watch_idleness(self, snapshot: Snapshot) -> None:
+        """An instance became ready, or its rule another: its deadline may be before the next look."""
+        if self.keepers.idle_stop.sooner(snapshot):
+            self.keepers.idle.nudge()
 
     async def _sample_forever(self) -> None:
         while True:

@@ -47,6 +47,14 @@ class Novita:
         meaning="Where Novita's internal API is; `/api/v1/…` is added to it.",
         reason="The address that Novita's own console uses.",
     )
+    metrics_base_url: str | None = setting(
+        "NOVITA_METRICS_BASE_URL",
+        base_url(versioned=True),
+        default=None,
+        meaning="Where Novita's metrics and bills are; `/metrics/…` and `/billing/…` are added to it.",
+        reason="They lie beside the GPU API, on the same host.",
+        shown_default="origin of `NOVITA_API_BASE_URL` + `/openapi/v1`",
+    )
     mode: str = setting(
         "NOVITAI_MODE",
         choice("control", "observe"),

@@ -235,19 +235,20 @@ def _web_address(given: str) -> SplitResult:
     return parts
 
 
-def base_url() -> Kind[str]:
-    """An address that paths are added to: no query, no closing slash, no version (paths bring their own `/v1`)."""
+def base_url(*, versioned: bool = False) -> Kind[str]:
+    """An address that paths are added to: no query, no closing slash, and no version where paths bring their own `/v1`."""
 
     def read(given: str) -> str:
         parts = _web_address(given)
         trimmed = parts.geturl().rstrip("/")
         if parts.query or parts.fragment or parts.username:
             raise RefusedError("carries more than scheme, host and path")
-        if trimmed.endswith("/v1"):
+        if trimmed.endswith("/v1") and not versioned:
             raise RefusedError(f"ends in /v1, which is added by itself; did you mean {trimmed.removesuffix('/v1')}?")
         return trimmed
 
-    return Kind(allowed="an http:// or https:// address without query and without /v1", read=read, show=masked)
+    without = "without query" if versioned else "without query and without /v1"
+    return Kind(allowed=f"an http:// or https:// address {without}", read=read, show=masked)
 
 
 def path() -> Kind[Path]:

@@ -58,6 +58,11 @@ def problems(settings: Settings, *, require_novita: bool) -> Iterator[Problem]:
         base, longest = short(settings.upstream.retry_base_delay), short(settings.upstream.retry_max_delay)
         message = f"RETRY_BASE_DELAY={base} is longer than RETRY_MAX_DELAY={longest}. Allowed: at most RETRY_MAX_DELAY."
         yield Problem(name="RETRY_BASE_DELAY", found=base, message=message)
+    idle = settings.auto_stop
+    if idle.warn >= idle.threshold:
+        warn, threshold = short(idle.warn), short(idle.threshold)
+        message = f"AUTO_STOP_WARN={warn} is not shorter than AUTO_STOP_THRESHOLD={threshold}. Allowed: less than AUTO_STOP_THRESHOLD."
+        yield Problem(name="AUTO_STOP_WARN", found=warn, message=message)
     yield from _tls(settings)
     yield from _files(settings)
     if settings.server.production:
@@ -122,9 +127,9 @@ def warnings(settings: Settings) -> Iterator[str]:
 
 def _addresses(settings: Settings) -> Iterator[str]:
     for _, variable, value in settings.each():
-        if variable.name not in {"NOVITA_API_BASE_URL", "NOVITA_INTERNAL_API_BASE_URL"}:
+        if variable.name not in {"NOVITA_API_BASE_URL", "NOVITA_INTERNAL_API_BASE_URL", "NOVITA_METRICS_BASE_URL"}:
             continue
-        parts = urlsplit(value)
+        parts = urlsplit(value or "")
         if parts.scheme == "http" and not _stays_here(parts.hostname or ""):
             yield f"{variable.name}={shown(variable, value)} sends the key in clear text; did you mean https?"
     if settings.novita.api_base_url == "https://api.novita.ai":

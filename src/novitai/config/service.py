@@ -11,6 +11,7 @@ from novitai.config.durations import duration, span
 from novitai.config.kinds import (
     Network,
     are_aes_keys,
+    base_url,
     choice,
     database,
     decoded_key,
@@ -51,6 +52,13 @@ class Server:
         default="3000",
         meaning="Port to listen on; 0 takes a free one.",
         reason="The documented port.",
+    )
+    public_url: str | None = setting(
+        "PUBLIC_URL",
+        base_url(),
+        default=None,
+        meaning="Where people reach this service from outside, such as https://gpus.example.com; links in webhooks begin with it.",
+        reason="Behind a proxy it cannot be known; without it links are given as a path alone.",
     )
     tls_cert_file: Path | None = setting(
         "TLS_CERT_FILE",

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from novitai.config.account import Breaker, Novita, Upstream
+from novitai.config.idle import AutoStop
 from novitai.config.instances import Ceilings, Health, Lifecycle, Placement
 from novitai.config.kinds import are_aes_keys, key_texts, masked
 from novitai.config.prices import Prices
@@ -32,6 +33,7 @@ class Settings:
     placement: Placement = field(default_factory=Placement)
     ceilings: Ceilings = field(default_factory=Ceilings)
     prices: Prices = field(default_factory=Prices)
+    auto_stop: AutoStop = field(default_factory=AutoStop)
     upstream: Upstream = field(default_factory=Upstream)
     breaker: Breaker = field(default_factory=Breaker)
     inbound: Inbound = field(default_factory=Inbound)
@@ -62,6 +64,7 @@ GROUPS: dict[str, type] = {
     "placement": Placement,
     "ceilings": Ceilings,
     "prices": Prices,
+    "auto_stop": AutoStop,
     "upstream": Upstream,
     "breaker": Breaker,
     "inbound": Inbound,

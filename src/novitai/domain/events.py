@@ -24,6 +24,7 @@ class FactType(StrEnum):
     READY = "instance.ready"
     STARTUP_FAILED = "instance.startup_failed"
     FAILED = "instance.failed"
+    IDLE_WARNING = "instance.idle_warning"
     STOPPING = "instance.stopping"
     STOPPED = "instance.stopped"
     SPOT_NOTICE = "instance.spot_notice"
@@ -50,6 +51,8 @@ MEANING: dict[FactType, str] = {
     FactType.STARTUP_FAILED: "Novita accepted a create or start, but it did not become ready in time. "
     "A machine that runs is kept and still probed.",
     FactType.FAILED: "A create or start ended without being accepted by Novita, or a machine broke.",
+    FactType.IDLE_WARNING: "Nobody uses the instance: it will be stopped (or, long stopped, deleted) unless it is used, "
+    "or the link is followed that postpones it.",
     FactType.STOPPING: "A stop was accepted, or seen.",
     FactType.STOPPED: "The machine has stopped, or there is none.",
     FactType.SPOT_NOTICE: "Novita announced that it will take the spot machine back.",

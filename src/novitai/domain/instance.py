@@ -11,11 +11,13 @@ from enum import StrEnum
 import msgspec
 
 from novitai.domain.errors import Code
+from novitai.domain.idle import AutoStop
 from novitai.domain.ids import InstanceId, MachineId
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import BillingMode, Connection, MachineStatus, Port, PortMapping, SpotStatus
 from novitai.domain.money import Usd
 from novitai.domain.offers import Offer, OfferKey, Requirement
+from novitai.domain.schedule import Schedule, Ttl
 from novitai.domain.secrets import Sealed
 
 
@@ -54,7 +56,7 @@ class WebhookTarget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked when the instance was made."""
+    """What was asked when the instance was made, and what a change of it said since."""
 
     requirement: Requirement
     image_url: str
@@ -70,6 +72,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     webhook: WebhookTarget | None = None
     wait_for_capacity_seconds: float | None = None
     protect: bool = False
+    auto_stop: AutoStop | None = None
+    ttl: Ttl | None = None
+    schedule: Schedule | None = None
 
 
 class DesiredState(StrEnum):
@@ -82,7 +87,7 @@ class DesiredState(StrEnum):
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
     """The one word that holds: what is wanted, who said it (`user:<key>`, `outside`, a policy's name), why, since
-    and until when.
+    and until when (None: until the next word). After `until` the schedule's word counts again.
     """
 
     state: DesiredState
@@ -279,6 +284,12 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def price_per_hour(self) -> Usd:
         return self.offer.price_per_hour
+
+    @property
+    def ttl_ends_at(self) -> float | None:
+        """When its time to live is over."""
+        ttl = self.spec.ttl
+        return None if ttl is None else (self.created_at if ttl.since is None else ttl.since) + ttl.seconds
 
     @property
     def wants(self) -> DesiredState:

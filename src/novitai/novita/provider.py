@@ -16,9 +16,10 @@ import structlog
 from novitai.domain.errors import ProviderFailure, Rejected, TryLater
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import BillingMode, Machine
+from novitai.domain.metrics import MachineMetrics, Window
 from novitai.domain.offers import Catalogue
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
-from novitai.novita import jobs, translate, v1, wire
+from novitai.novita import jobs, metrics, translate, v1, wire
 from novitai.novita.calls import BreakerName, Request
 from novitai.novita.credentials import Credentials
 from novitai.novita.journal import Journal, NoTelemetry, Telemetry, Witness
@@ -160,6 +161,10 @@ class NovitaProvider:
     async def delete(self, machine_id: MachineId, call: Call) -> None:
         """Delete a machine for good."""
         await self._public.call(v1.action("delete", machine_id), call)
+
+    async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
+        """What was measured of a machine."""
+        return await self._public.call(metrics.of_machine(machine_id, window), call)
 
     # ── what can be bought, and what the account has ──────────────────────────────────────────────────────────
 

@@ -239,3 +239,29 @@ class Created(msgspec.Struct, frozen=True):
     """The answer of a create: the id and nothing else."""
 
     id: Scalar = None
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer of metrics (novita-wire.md 3.16): lists of points, and for GPUs those lists within `UsageOfGpus`."""
+
+    cpu_utilization: msgspec.Raw = ABSENT
+    mem_utilization: msgspec.Raw = ABSENT
+    root_disk_utilization: msgspec.Raw = ABSENT
+    gpu_utilization: msgspec.Raw = ABSENT
+    gpu_mem_utilization: msgspec.Raw = ABSENT
+
+
+class UsageOfGpus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The mean over all GPUs, and each of them (`UsageOfGpu`)."""
+
+    avg: msgspec.Raw = ABSENT
+    gpu_ids: msgspec.Raw = ABSENT
+
+
+class UsageOfGpu(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    items: msgspec.Raw = ABSENT
+
+
+class UsagePoint(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    timestamp: Scalar = None
+    value: Scalar = None

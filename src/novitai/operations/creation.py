@@ -25,6 +25,7 @@ from novitai.domain.instance import (
 from novitai.domain.lifecycle import State
 from novitai.domain.money import Usd, dollars
 from novitai.domain.offers import Catalogue, Objection, Offer, Placement, Ranked, Requirement
+from novitai.domain.schedule import Ttl
 from novitai.domain.templates import Template
 from novitai.operations import ceilings
 from novitai.operations.account import Account
@@ -211,6 +212,9 @@ class Creation:
             webhook=self.target(request.webhook_url, request.webhook_secret),
             wait_for_capacity_seconds=request.wait_for_capacity_seconds,
             protect=request.protect,
+            auto_stop=request.auto_stop,
+            ttl=None if request.ttl_seconds is None else Ttl(seconds=request.ttl_seconds),
+            schedule=request.schedule,
         )
 
     async def _near_storages(self, spec: Spec, catalogue: Catalogue) -> Spec:

@@ -11,14 +11,15 @@ import msgspec
 
 from novitai.domain.change import Change
 from novitai.domain.errors import Code, Refusal, invalid
+from novitai.domain.explanation import Explanation
 from novitai.domain.instance import Activity, DesiredState, Instance, Verb
-from novitai.domain.times import iso
+from novitai.domain.times import iso, iso_or_none
 from novitai.operations import records
 from novitai.operations.ceilings import counted
 from novitai.operations.creation import Creation
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
-from novitai.operations.requests import Accepted, AnswerTo, Context, VerbRequest
+from novitai.operations.requests import NOTHING_MORE, Accepted, AnswerTo, Context, Rider, VerbRequest
 from novitai.policies.requests import Same, Wish, ask
 from novitai.ports.store import Append, Commit, Conflict, Put
 
@@ -39,20 +40,37 @@ class Verbs:
         self._uses_noted: dict[tuple[str, str], float] = {}
 
     async def perform(
-        self, instance_id: str, verb: Verb, request: VerbRequest, context: Context, answer: AnswerTo
+        self,
+        instance_id: str,
+        verb: Verb,
+        request: VerbRequest,
+        context: Context,
+        answer: AnswerTo,
+        *,
+        judged: int | None = None,
+        rider: Rider = NOTHING_MORE,
     ) -> Accepted:
-        """Ask one instance for a verb. `answer` gives what an idempotent repeat will be told. Raises Refusal."""
+        """Ask one instance for a verb. `answer` gives what an idempotent repeat will be told. Raises Refusal.
+
+        `judged`: the version that a policy decided on; when the instance has another by now, the decision is refused (CONFLICT). So it is
+        when what else it rested on (`rider`) has changed.
+        """
         operation_id = self._ledger.ids.new("op")
         for _ in range(TRIES):
             snapshot = await self.load(instance_id)
+            if judged is not None and snapshot.version != judged:
+                raise changed_since(instance_id)
             _check_port(snapshot.instance, request)
+            self._check_until(request)
             wish = self._wish(verb, request, context, operation_id)
             decided = _told_of(ask(snapshot.instance, wish), wish)
             accepted = _accepted(decided)
             try:
                 with self._room(snapshot.instance, accepted.instance, context):
-                    return await self._commit(snapshot, decided, accepted, context, answer)
+                    return await self._commit(snapshot, decided, accepted, context, answer, request.explanation, rider)
             except Conflict:
+                if rider.checks or rider.puts:
+                    raise changed_since(instance_id) from None
                 continue
         raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
 
@@ -120,6 +138,8 @@ class Verbs:
         accepted: Accepted,
         context: Context,
         answer: AnswerTo,
+        explanation: Explanation | None,
+        rider: Rider,
     ) -> Accepted:
         now = self._ledger.clock.now()
         puts: tuple[Put, ...] = ()
@@ -127,19 +147,43 @@ class Verbs:
             puts = (context.draft.put(answer(accepted), now=now),)
         if isinstance(decided, Same):
             if decided.instance != snapshot.instance:
-                noted = self._ledger.note(context, "instance.webhook", target=snapshot.instance.id)
+                noted = self._noted_aside(snapshot.instance, decided.instance, context)
                 change = Change(instance=decided.instance)
                 await self._ledger.commit(snapshot.version, change, puts=puts, appends=(noted,))
             elif puts:
                 await self._ledger.store.commit(Commit(puts=puts))
             return accepted
         wakes = (self._ledger.wake(decided.instance),)
-        noted = self._noted(snapshot.instance, decided.instance, context)
-        written = await self._ledger.commit(snapshot.version, decided, puts=puts, appends=(noted,), wakes=wakes)
+        noted = self._noted(snapshot.instance, decided.instance, context, explanation)
+        written = await self._ledger.commit(
+            snapshot.version,
+            decided,
+            checks=rider.checks,
+            puts=(*puts, *rider.puts),
+            appends=(noted,),
+            wakes=wakes,
+            lease=rider.lease,
+        )
         return msgspec.structs.replace(accepted, instance=written.snapshot.instance)
 
-    def _noted(self, before: Instance, after: Instance, context: Context) -> Append:
+    def _noted_aside(self, before: Instance, after: Instance, context: Context) -> Append:
+        """What is written down when nothing has to be done: another word, or another address to tell."""
+        if after.desired == before.desired:
+            return self._ledger.note(context, "instance.webhook", target=after.id)
+        word = after.desired
+        return self._ledger.note(
+            context,
+            "instance.word",
+            target=after.id,
+            state=str(word.state),
+            instead_of=before.desired.by,
+            until=iso_or_none(word.until),
+            reason=word.reason,
+        )
+
+    def _noted(self, before: Instance, after: Instance, context: Context, explanation: Explanation | None) -> Append:
         """What is written down of a change that was asked for."""
+        why = {} if explanation is None else {"because": explanation.because, "facts": explanation.facts}
         return self._ledger.note(
             context,
             f"instance.{after.operation.verb if after.operation is not before.operation else 'stop'}",
@@ -147,7 +191,12 @@ class Verbs:
             before=str(before.state),
             after=str(after.state),
             reason=after.desired.reason,
+            **why,
         )
+
+    def _check_until(self, request: VerbRequest) -> None:
+        if request.until is not None and request.until <= self._ledger.clock.now():
+            raise invalid("until", "has passed already")
 
     def _wish(self, verb: Verb, request: VerbRequest, context: Context, operation_id: str) -> Wish:
         now = self._ledger.clock.now()
@@ -164,6 +213,8 @@ class Verbs:
             else None,
             health_check=self._creation.health_check(check_asked) if check_asked is not None else None,
             webhook=self._creation.target(request.webhook_url, request.webhook_secret),
+            spoken_at=request.spoken_at,
+            until=request.until,
         )
 
     def _room(self, before: Instance, after: Instance, context: Context) -> AbstractContextManager[None]:
@@ -195,6 +246,11 @@ def _check_port(instance: Instance, request: VerbRequest) -> None:
     if wanted is not None and wanted not in ports:
         have = ", ".join(map(str, sorted(ports))) or "none"
         raise invalid("healthCheck.port", f"{wanted} is not among the ports of the instance ({have})")
+
+
+def changed_since(instance_id: str) -> Refusal:
+    """What a decision rested on is no longer so."""
+    return Refusal(Code.CONFLICT, f"instance {instance_id} changed since it was judged", retry_after=1.0)
 
 
 def not_found(reference: str) -> Refusal:

@@ -20,6 +20,7 @@ from novitai.operations.requests import Context
 from novitai.policies import fanout
 from novitai.ports.store import (
     Append,
+    Check,
     Commit,
     Committed,
     Conflict,
@@ -74,6 +75,7 @@ class Ledger:
         version: int,
         change: Change,
         *,
+        checks: Sequence[Check] = (),
         puts: Sequence[Put] = (),
         deletes: Sequence[Delete] = (),
         appends: Sequence[Append] = (),
@@ -89,6 +91,7 @@ class Ledger:
         deliveries = fanout.deliveries(events, endpoints, instance_id=instance.id, new_id=self.ids.new)
         now = self.clock.now()
         commit = Commit(
+            checks=tuple(checks),
             puts=(
                 records.put_instance(instance, expect=version, retention_seconds=self._retention),
                 *puts,

@@ -10,6 +10,7 @@ from novitai.domain.audit import AuditEntry, Seal
 from novitai.domain.automation import Switch
 from novitai.domain.delivery import Delivery
 from novitai.domain.events import Event
+from novitai.domain.idle import IdleMemory, IdleTotals
 from novitai.domain.instance import Activity, Attempt, AttemptOutcome, Instance
 from novitai.domain.keys import ApiKey
 from novitai.domain.lifecycle import State
@@ -19,17 +20,19 @@ from novitai.ports.store import Append, ListEntry, Priority, Put, Record, Wake
 
 INSTANCE, ATTEMPT, DELIVERY, RECEIPT, KEY, ACTIVITY = "instance", "attempt", "delivery", "receipt", "key", "activity"
 ORPHAN, SEAL, AUTOMATION, SYNC_REPORT = "orphan", "audit_seal", "automation", "sync_report"
+IDLE, IDLE_TOTALS = "idle", "idle_totals"
 
-INSTANCES, DELIVERIES, ATTEMPTS, KEYS, ORPHANS, SEALS = (
+INSTANCES, DELIVERIES, ATTEMPTS, KEYS, ORPHANS, SEALS, IDLES = (
     "instances",
     "deliveries",
     "attempts",
     "keys",
     "orphans",
     "audit_seals",
+    "idles",
 )
 """Declared lists. Partitions: instances `live` / `deleted`; deliveries by status and by `instance:<id>`; attempts by
-instance; keys, orphans and seals `all`.
+instance; keys, orphans, seals and idle memories `all`.
 """
 
 EVENTS, JOBS, AUDIT, PRICES = "events", "jobs", "audit", "prices"
@@ -248,6 +251,33 @@ def put_told_alerts(texts: frozenset[str]) -> Put:
 def read_told_alerts(record: Record) -> frozenset[str]:
     """The price alerts that have been told, from their document."""
     return msgspec.json.decode(record.body, type=frozenset[str])
+
+
+def put_idle(memory: IdleMemory, *, expect: int) -> Put:
+    """What is remembered of an instance's idleness as a document."""
+    return Put(
+        kind=IDLE,
+        id=memory.instance_id,
+        body=_ENCODER.encode(memory),
+        expect=expect,
+        entries=(ListEntry(IDLES, "all", memory.instance_id),),
+        fed=True,
+    )
+
+
+def read_idle(record: Record) -> IdleMemory:
+    """The memory in its document."""
+    return msgspec.json.decode(record.body, type=IdleMemory)
+
+
+def put_idle_totals(totals: IdleTotals, *, expect: int) -> Put:
+    """What the idle stop did so far, as the one document of its kind."""
+    return Put(kind=IDLE_TOTALS, id="all", body=_ENCODER.encode(totals), expect=expect)
+
+
+def read_idle_totals(record: Record) -> IdleTotals:
+    """The totals in their document."""
+    return msgspec.json.decode(record.body, type=IdleTotals)
 
 
 def job_payload(*, correlation_id: str, instance_id: str | None) -> bytes:

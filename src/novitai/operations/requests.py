@@ -4,12 +4,16 @@ from collections.abc import Callable
 
 import msgspec
 
+from novitai.domain.explanation import Explanation
+from novitai.domain.idle import AutoStop
 from novitai.domain.instance import Instance
 from novitai.domain.keys import Actor
 from novitai.domain.machine import Port
 from novitai.domain.money import Usd
 from novitai.domain.offers import BillingChoice, Offer, Placement, Ranked
+from novitai.domain.schedule import Schedule
 from novitai.operations.receipts import Answer, Draft
+from novitai.ports.store import Check, Lease, Put
 
 
 class CheckRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,14 +56,34 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     health_check: CheckRequest = CheckRequest()
     wait_for_capacity_seconds: float | None = None
     protect: bool = False
+    auto_stop: AutoStop | None = None
+    ttl_seconds: float | None = None
+    schedule: Schedule | None = None
 
 
 class VerbRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A start, stop, restart or delete as asked."""
+    """A start, stop, restart or delete as asked. `until`: how long a stop holds.
+
+    A policy says why (`explanation`) and from which moment it speaks (`spoken_at`; None: now).
+    """
 
     reason: str = ""
     health_check: CheckRequest | None = None
     webhook_url: str | None = None
+    webhook_secret: str | None = None
+    until: float | None = None
+    spoken_at: float | None = None
+    explanation: Explanation | None = None
+
+
+class Amendment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a PATCH changes. UNSET: left as it is; None: cleared. `labels` are merged, one that is None is removed."""
+
+    labels: dict[str, str | None] | msgspec.UnsetType | None = msgspec.UNSET
+    ttl_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
+    schedule: Schedule | msgspec.UnsetType | None = msgspec.UNSET
+    auto_stop: AutoStop | msgspec.UnsetType | None = msgspec.UNSET
+    webhook_url: str | msgspec.UnsetType | None = msgspec.UNSET
     webhook_secret: str | None = None
 
 
@@ -94,6 +118,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     offer: Offer
     ranked: tuple[Ranked, ...]
 
+
+class Rider(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy's decision rests on beside the instance (`checks`), and what is to be written with it (`puts`), under its lease."""
+
+    checks: tuple[Check, ...] = ()
+    puts: tuple[Put, ...] = ()
+    lease: Lease | None = None
+
+
+NOTHING_MORE = Rider()
 
 AnswerTo = Callable[[Accepted], Answer]
 AnswerToCreate = Callable[[Created], Answer]

@@ -2,8 +2,8 @@
 automation.
 
 Each function takes the instance as it is and the wish, and gives a `Change` to commit, `Same` when that is already
-under way or already so (no new facts, the same operation), or raises a `Refusal`. Delete wins over everything; the
-latest word of a user holds until the next.
+under way or already so (no new facts, the same operation), or raises a `Refusal`. Delete wins over everything; who else
+may override whom stands in the table of `precedence.py`.
 """
 
 import msgspec
@@ -23,10 +23,15 @@ from novitai.domain.instance import (
     WebhookTarget,
 )
 from novitai.domain.lifecycle import Request, State, allows
+from novitai.domain.times import iso
+from novitai.policies.precedence import PEOPLE, mask, may, voice_of
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """A verb with who asks, why and when, and what may come with it."""
+    """A verb with who asks, why and when, and what may come with it.
+
+    `spoken_at`: the moment whose word a policy brings (None: `at`). `until`: how long a stop holds.
+    """
 
     verb: Verb
     operation_id: str
@@ -37,10 +42,14 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     estimated_ready_at: float | None = None
     health_check: HealthCheck | None = None
     webhook: WebhookTarget | None = None
+    spoken_at: float | None = None
+    until: float | None = None
 
 
 class Same(msgspec.Struct, frozen=True, kw_only=True):
-    """Nothing to change. `under_way`: it is being done; else it is so already."""
+    """Nothing to do. `under_way`: it is being done; else it is so already. Only the word may be another than before: a person's takes
+    the place of a policy's.
+    """
 
     instance: Instance
     under_way: bool
@@ -59,11 +68,41 @@ def ask(instance: Instance, wish: Wish) -> Change | Same:
         return _delete(instance, wish)
     if instance.state is State.DELETING or instance.wants is DesiredState.DELETED:
         raise Refusal(Code.INVALID_STATE, f"instance {instance.id} is being deleted")
+    _check_precedence(instance, wish)
     if wish.verb is Verb.STOP:
-        return _stop(instance, wish)
+        return _heard(_stop(instance, wish), wish, DesiredState.STOPPED)
     if wish.verb is Verb.RESTART and instance.machine is not None and allows(instance.state, Request.RESTART):
         return _restart(instance, wish)
-    return _start(instance, wish)
+    return _heard(_start(instance, wish), wish, DesiredState.RUNNING)
+
+
+def _check_precedence(instance: Instance, wish: Wish) -> None:
+    """Raises Refusal when the word that stands does not give way to this wish."""
+    state = DesiredState.STOPPED if wish.verb is Verb.STOP else DesiredState.RUNNING
+    spoken_at = wish.at if wish.spoken_at is None else wish.spoken_at
+    if may(voice_of(wish.by), state, instance, spoken_at=spoken_at, now=wish.at):
+        return
+    ends = instance.ttl_ends_at
+    if ends is not None and mask(instance, now=wish.at) is not None:
+        raise Refusal(
+            Code.INSTANCE_NOT_STARTABLE,
+            f"the ttl of instance {instance.id} ended at {iso(ends)}; PATCH it with a new ttl, or with null for none",
+        )
+    held = instance.desired
+    raise Refusal(
+        Code.INVALID_STATE, f"the word of {held.by}, {held.state} since {iso(held.at)}, stands above {wish.by}"
+    )
+
+
+def _heard(decided: Change | Same, wish: Wish, state: DesiredState) -> Change | Same:
+    """A person who says what a policy said already makes it a person's word; and a stop has the `until` that was said last."""
+    held = decided.instance.desired
+    if isinstance(decided, Change) or held.state is not state or voice_of(wish.by) not in PEOPLE:
+        return decided
+    if voice_of(held.by) in PEOPLE and held.until == wish.until:
+        return decided
+    said = with_fields(decided.instance, desired=_desired(wish, state))
+    return msgspec.structs.replace(decided, instance=said)
 
 
 def _delete(instance: Instance, wish: Wish) -> Change | Same:
@@ -179,4 +218,4 @@ def _superseded(instance: Instance, *, at: float) -> Instance:
 
 
 def _desired(wish: Wish, state: DesiredState) -> Desired:
-    return Desired(state=state, by=wish.by, reason=wish.reason, at=wish.at)
+    return Desired(state=state, by=wish.by, reason=wish.reason, at=wish.at, until=wish.until)

@@ -13,6 +13,7 @@ import msgspec
 
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import Machine, Port
+from novitai.domain.metrics import MachineMetrics, Window
 from novitai.domain.offers import Catalogue, Offer
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
 from novitai.ports.coordination import Share
@@ -171,6 +172,10 @@ class Provider(Protocol):
 
     async def delete(self, machine_id: MachineId, call: Call) -> None:
         """Delete a machine for good. Raises Gone, InvalidState, …"""
+        ...
+
+    async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
+        """What was measured of a machine; about a minute late, empty while nothing was. Raises Gone."""
         ...
 
     async def templates(self, call: Call) -> tuple[Template, ...]:

@@ -9,6 +9,8 @@ from novitai_client.models import (
     Accepted,
     AuditEntry,
     AutomationSwitch,
+    AutoStopReport,
+    AutoStopStats,
     BulkOutcome,
     ChainReport,
     Instance,
@@ -55,6 +57,15 @@ class FleetCalls(Connection):
         """Hold the server's records against Novita's list now. `data` is None when it goes on as a job."""
         body = given({"dryRun": dry_run, "forceSync": force, "handleObsoleteInstances": obsolete})
         return await self._change(SyncOutcome, "POST", path("instances", "sync"), body)
+
+    async def auto_stop_stats(self) -> AutoStopStats:
+        """What the idle stop checked, announced and stopped, and what that saved."""
+        return await self._get(AutoStopStats, path("instances", "auto-stop", "stats"))
+
+    async def trigger_auto_stop(self, *, dry_run: bool | None = None) -> AutoStopReport:
+        """How every instance stands with the idle stop, with each signal; `dry_run=False` also does what is due."""
+        body = given({"dryRun": dry_run})
+        return await self._change(AutoStopReport, "POST", path("instances", "auto-stop", "trigger"), body)
 
     async def orphans(self, *, ignored: bool = False) -> tuple[Orphan, ...]:
         """Machines on the account that no instance has. `ignored`: with those that were said to be left alone."""

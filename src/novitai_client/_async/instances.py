@@ -7,6 +7,8 @@ from math import ceil
 from time import monotonic
 from typing import Any
 
+from msgspec import UNSET, UnsetType
+
 from novitai_client._async.connection import Connection
 from novitai_client._calls import LONGEST_HOLD_SECONDS, duration, given, hold, moment, pairs, path, port_list
 from novitai_client._progress import READY, hopeless, landmark
@@ -17,6 +19,7 @@ from novitai_client.models import (
     Created,
     HealthCheckSpec,
     Instance,
+    InstanceMetrics,
     InstancePage,
     LastUsed,
     Port,
@@ -68,6 +71,7 @@ class InstanceCalls(Connection):
         Give `product` (such as "RTX 4090 24GB") or `product_id`, and `template_id` or `image_url`. `gpus` 1 to 8, `disk`
         in GB, `max_price` in USD per hour for all GPUs, `billing` spot, onDemand or auto, `placement` cheapest or
         region-first, `ports` such as "8080/http". `wait_for_capacity` and `ttl` are durations: "30m" or seconds.
+        `schedule` is {"start": "0 8 * * 1-5", "stop": "0 19 * * 1-5", "timezone": "Europe/Berlin"}.
         `wait`: hold the answer until Novita accepted or refused, at most that many seconds (up to 60). What is not
         given is the server's default.
 
@@ -190,14 +194,22 @@ class InstanceCalls(Connection):
         self,
         instance: str,
         *,
+        until: datetime | None = None,
         reason: str | None = None,
         webhook_url: str | None = None,
         webhook_secret: str | None = None,
         idempotency_key: str | None = None,
         wait: float | None = None,
     ) -> Accepted:
-        """Stop an instance; its disk stays and is billed. It stays stopped until somebody starts it."""
-        body = {"reason": reason, "webhookUrl": webhook_url, "webhookSecret": webhook_secret}
+        """Stop an instance; its disk stays and is billed. It stays stopped until somebody starts it; after `until` its
+        schedule may, too.
+        """
+        body = {
+            "until": moment(until),
+            "reason": reason,
+            "webhookUrl": webhook_url,
+            "webhookSecret": webhook_secret,
+        }
         return await self._verb("POST", path("instances", instance, "stop"), body, idempotency_key, wait)
 
     async def restart(
@@ -226,6 +238,38 @@ class InstanceCalls(Connection):
         """Delete an instance with its machine and disk. This cannot be taken back."""
         body = {"reason": reason, "webhookUrl": webhook_url, "webhookSecret": webhook_secret}
         return await self._verb("DELETE", path("instances", instance), body, idempotency_key, wait)
+
+    async def change(
+        self,
+        instance: str,
+        *,
+        labels: Mapping[str, str | None] | UnsetType | None = UNSET,
+        ttl: str | float | UnsetType | None = UNSET,
+        schedule: Mapping[str, Any] | UnsetType | None = UNSET,
+        auto_stop: Mapping[str, Any] | UnsetType | None = UNSET,
+        webhook_url: str | UnsetType | None = UNSET,
+        webhook_secret: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Instance:
+        """Change an instance's rules. What is not given stays as it is, and None clears.
+
+        `labels` are merged into the present ones, and one that is None is removed. `ttl` counts from now. `schedule`
+        takes the place of the present one as a whole; of `auto_stop` what is left out stays.
+        """
+        asked = {
+            "labels": labels,
+            "ttl": ttl if isinstance(ttl, UnsetType) else duration(ttl),
+            "schedule": schedule,
+            "autoStop": auto_stop,
+            "webhookUrl": webhook_url,
+            "webhookSecret": UNSET if webhook_secret is None else webhook_secret,
+        }
+        body = {name: value for name, value in asked.items() if value is not UNSET}
+        return await self._change(Instance, "PATCH", path("instances", instance), body, key=idempotency_key)
+
+    async def instance_metrics(self, instance: str, *, minutes: int | None = None) -> InstanceMetrics:
+        """How much of an instance's machine was in use over the last minutes, asked of Novita now."""
+        return await self._get(InstanceMetrics, path("instances", instance, "metrics"), {"minutes": minutes})
 
     async def last_used(self, instance: str, at: datetime | None = None) -> LastUsed:
         """Say that an instance is in use, now or at a moment before; it keeps idle stops away."""

@@ -34,6 +34,10 @@ def create(
     ] = None,
     label: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Label; may be given again.")] = None,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="Where to send this instance's events.")] = None,
+    ttl: inputs.Ttl = None,
+    schedule_start: inputs.ScheduleStart = None,
+    schedule_stop: inputs.ScheduleStop = None,
+    timezone: inputs.Timezone = None,
     wait: WaitOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be chosen; create nothing.")] = False,
     as_json: inputs.AsJson = False,
@@ -58,6 +62,8 @@ def create(
             envs=inputs.pairs(env, "--env"),
             labels=inputs.pairs(label, "--label"),
             webhook_url=webhook,
+            ttl=ttl,
+            schedule=inputs.schedule(schedule_start, schedule_stop, timezone),
             dry_run=dry_run or None,
         )
         waits = wait is not None and not dry_run

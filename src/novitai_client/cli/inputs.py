@@ -17,6 +17,23 @@ Billing = Annotated[str | None, typer.Option("--billing", metavar="MODE", help="
 MaxPrice = Annotated[
     float | None, typer.Option("--max-price", metavar="USD", help="Most to pay per hour, for all GPUs together.")
 ]
+Ttl = Annotated[str | None, typer.Option("--ttl", metavar="4h", help="Stop it this long after the create, for good.")]
+ScheduleStart = Annotated[
+    str | None, typer.Option("--schedule-start", metavar="CRON", help='When to start it, such as "0 8 * * 1-5".')
+]
+ScheduleStop = Annotated[str | None, typer.Option("--schedule-stop", metavar="CRON", help="When to stop it.")]
+Timezone = Annotated[
+    str | None, typer.Option("--timezone", metavar="ZONE", help="Whose clock the schedule means; default UTC.")
+]
+
+
+def schedule(start: str | None, stop: str | None, timezone: str | None) -> dict[str, str] | None:
+    """The schedule in a create's words; None when nothing was said."""
+    said = {"start": start, "stop": stop, "timezone": timezone}
+    found = {name: word for name, word in said.items() if word is not None}
+    if found and start is None and stop is None:
+        raise typer.BadParameter("a time zone needs --schedule-start or --schedule-stop", param_hint="--timezone")
+    return found or None
 
 
 def pairs(words: list[str] | None, option: str) -> dict[str, str] | None:

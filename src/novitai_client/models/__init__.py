@@ -16,6 +16,15 @@ from novitai_client.models.fleet import (
     SyncOutcome,
     SyncReport,
 )
+from novitai_client.models.idle import (
+    AutoStopReport,
+    AutoStopStats,
+    IdleCandidate,
+    IdleExempt,
+    IdleSignal,
+    InstanceMetrics,
+    MetricSample,
+)
 from novitai_client.models.instances import (
     Accepted,
     Choice,
@@ -62,6 +71,8 @@ from novitai_client.models.service import (
 __all__ = [
     "Accepted",
     "AuditEntry",
+    "AutoStopReport",
+    "AutoStopStats",
     "AutomationSwitch",
     "BulkOutcome",
     "BulkResult",
@@ -82,7 +93,11 @@ __all__ = [
     "Health",
     "HealthCheck",
     "HealthCheckSpec",
+    "IdleCandidate",
+    "IdleExempt",
+    "IdleSignal",
     "Instance",
+    "InstanceMetrics",
     "InstancePage",
     "Job",
     "JobPage",
@@ -90,6 +105,7 @@ __all__ = [
     "KeyLimits",
     "LastError",
     "LastUsed",
+    "MetricSample",
     "NextAction",
     "Offer",
     "OfferList",

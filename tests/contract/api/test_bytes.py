@@ -9,17 +9,21 @@ from novitai.api.rendering import Renderer
 from novitai.api.schemas.instances import InstanceAnswer, InstanceDetailsAnswer, InstancePage
 from novitai.api.schemas.problems import ProblemAnswer
 from novitai.domain.errors import Code, FieldProblem, Refusal
+from novitai.domain.idle import IdleRule
 from novitai.domain.instance import EndpointHealth, Health, HealthCheck, LastError
 from novitai.domain.instance import Refusal as RefusedOffer
 from novitai.domain.lifecycle import State
 from novitai.domain.secrets import Sealed
 from novitai.operations.freshness import Freshness
-from novitai.operations.ledger import Snapshot
+from novitai.operations.idle import Idleness
+from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.metering import Metering
 from novitai.operations.reads import ReadModel
 from novitai.policies.steps import Limits
 from novitai.stores.sqlite import open_sqlite
 from support import builders
-from support.clock import FakeClock
+from support.clock import FakeClock, FakeIds
+from support.scripted_provider import ScriptedProvider
 
 NOW = builders.NOW
 REFUSED = RefusedOffer(key=builders.offer().key, code=Code.NO_CAPACITY, message="none left", at=NOW)
@@ -47,10 +51,14 @@ BARE = {"machine": None, "health": None, "last_error": None, "started_at": None}
 @pytest.fixture
 async def renderer():
     clock = FakeClock()
-    reads = ReadModel(await open_sqlite(None, clock=clock))
+    store = await open_sqlite(None, clock=clock)
+    reads = ReadModel(store)
     freshness = Freshness(clock=clock, quiet_interval=30.0)
     freshness.saw(builders.machine(), NOW)
-    return Renderer(reads=reads, freshness=freshness, usual_check=HealthCheck(), limits=Limits())
+    ledger = Ledger(store=store, clock=clock, ids=FakeIds(), global_url=None, retention_seconds=60.0)
+    metering = Metering(provider=ScriptedProvider(clock=clock), clock=clock)
+    idleness = Idleness(ledger=ledger, reads=reads, metering=metering, usual=IdleRule())
+    return Renderer(reads=reads, freshness=freshness, idleness=idleness, usual_check=HealthCheck(), limits=Limits())
 
 
 def same(model: type[BaseModel], body: bytes) -> None:

@@ -11,6 +11,7 @@ import novitai_client
 from novitai.api.events_view import event_answer
 from novitai.api.schemas import (
     account,
+    auto_stop,
     automation,
     creating,
     events,
@@ -91,6 +92,13 @@ SERVER = {
     models.AuditEntry: [automation.AuditEntryAnswer],
     models.ChainProblem: [automation.BreakAnswer],
     models.ChainReport: [automation.ChainAnswer],
+    models.AutoStopStats: [auto_stop.StatsAnswer],
+    models.IdleSignal: [auto_stop.SignalAnswer],
+    models.IdleCandidate: [auto_stop.CandidateAnswer],
+    models.IdleExempt: [auto_stop.ExemptAnswer],
+    models.AutoStopReport: [auto_stop.TriggerAnswer],
+    models.MetricSample: [auto_stop.SampleAnswer],
+    models.InstanceMetrics: [auto_stop.MetricsAnswer],
 }
 NEVER_SENT = {(models.Region, "available")}
 """Fields that older servers may have sent."""

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from novita_simulator.settings import Switches
-from novitai.app.parts import Replaced
+from novitai.app.foundation import Replaced
 from novitai.app.program import Program
 from novitai.coordination.local import LocalCoordination
 from novitai.domain.instance import Verb

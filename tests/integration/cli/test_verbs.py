@@ -28,6 +28,7 @@ def test_create_sends_every_option(server: StandIn, novitai) -> None:
             "8080/http",
         ),
         *("--port", "22/tcp", "--env", "A=1=2", "--label", "team=nlp", "--webhook", "https://me/hook", "--dry-run"),
+        *("--ttl", "4h", "--schedule-start", "0 8 * * 1-5", "--timezone", "Europe/Berlin"),
     )
 
     assert done.exit_code == 0
@@ -44,8 +45,15 @@ def test_create_sends_every_option(server: StandIn, novitai) -> None:
         "envs": [{"key": "A", "value": "1=2"}],
         "labels": {"team": "nlp"},
         "webhookUrl": "https://me/hook",
+        "ttl": "4h",
+        "schedule": {"start": "0 8 * * 1-5", "timezone": "Europe/Berlin"},
         "dryRun": True,
     }
+
+
+def test_a_time_zone_without_a_schedule_is_a_wrong_call(novitai) -> None:
+    """Exit code 2, before anything is asked."""
+    assert novitai(*CREATE, "--timezone", "Europe/Berlin").exit_code == 2
 
 
 def test_create_tells_what_was_chosen_and_why(server: StandIn, novitai) -> None:

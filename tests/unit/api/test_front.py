@@ -89,6 +89,8 @@ async def test_allowed_origins_are_told_so(allowed, origin, granted):
 
     assert answer.headers.get("Access-Control-Allow-Origin") == granted
     assert (before.status_code == 204) is (granted is not None)
+    offered = before.headers.get("Access-Control-Allow-Methods", "") if granted else "POST, PUT, PATCH, DELETE"
+    assert {"POST", "PUT", "PATCH", "DELETE"} <= set(offered.split(", "))
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 

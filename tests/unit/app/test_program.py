@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from novitai.app import groups
+from novitai.app.foundation import Replaced
 from novitai.app.identity import installation_id
-from novitai.app.parts import Replaced
 from novitai.app.program import Program
 from novitai.domain.instance import Verb
 from novitai.domain.lifecycle import State

@@ -115,6 +115,30 @@ def test_list_goes_on_from_page_to_page(server: StandIn, client: Client) -> None
     assert [asked.query for asked in server.asked] == [filters, [*filters, ("cursor", "c2")]]
 
 
+def test_a_change_sends_what_was_given_and_null_for_none(server: StandIn, client: Client) -> None:
+    """What is not given is not named; None clears."""
+    server.on("PATCH", "/api/instances/inst_1", Reply(200, instance()))
+
+    client.change("inst_1", ttl=3600, labels={"team": None}, schedule=None)
+    client.change("inst_1", webhook_url=None)
+
+    first, second = server.asked
+    assert first.body == {"ttl": "3600s", "labels": {"team": None}, "schedule": None}
+    assert second.body == {"webhookUrl": None}
+    assert all(server.keys())
+
+
+def test_a_stop_may_hold_until_a_moment(server: StandIn, client: Client) -> None:
+    """A time with its zone; one without could mean two moments."""
+    server.on("POST", "/api/instances/inst_1/stop", Reply(202, accepted("stopping")))
+
+    client.stop("inst_1", until=datetime(2027, 1, 15, 9, tzinfo=UTC))
+
+    assert server.asked[0].body == {"until": "2027-01-15T09:00:00+00:00"}
+    with pytest.raises(ValueError, match="time zone"):
+        client.stop("inst_1", until=datetime(2027, 1, 15, 9))  # noqa: DTZ001 - what is refused
+
+
 def test_last_used_may_name_a_moment(server: StandIn, client: Client) -> None:
     server.on(
         "PUT", "/api/instances/i/last-used", Reply(body={"instanceId": "i", "lastUsedAt": "2026-01-01T00:00:00Z"})

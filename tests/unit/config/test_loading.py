@@ -112,14 +112,19 @@ def test_a_misspelled_name_is_warned_about_with_the_nearest_one(tmp_path: Path) 
 
 
 def test_a_variable_of_a_part_that_is_not_there_yet_is_warned_about(tmp_path: Path) -> None:
-    """Nobody believes that idle machines are stopped, or that the store is on Redis, when it is not so."""
-    given = {**KEY, "AUTO_STOP_ENABLED": "true", "REDIS_URL": "redis://r/0", "MIGRATION_ENABLED": ""}
+    """Nobody believes that spot machines are brought back, or that the store is on Redis, when it is not so."""
+    given = {
+        **KEY,
+        "UPSTASH_REDIS_REST_URL": "https://r.example.com",
+        "REDIS_URL": "redis://r/0",
+        "MIGRATION_ENABLED": "",
+    }
 
     warnings = load(given, tmp_path).warnings
 
     assert warnings == (
-        "AUTO_STOP_ENABLED does nothing: this version does not offer that",
         "REDIS_URL does nothing: this version does not offer that",
+        "UPSTASH_REDIS_REST_URL does nothing: this version does not offer that",
     )
 
 

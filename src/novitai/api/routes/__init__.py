@@ -4,6 +4,8 @@ from functools import cache
 
 from novitai.api.routes import (
     account,
+    amending,
+    auto_stop,
     automation,
     caches,
     changing,
@@ -30,8 +32,11 @@ def declared(*, production: bool, metrics_public: bool) -> tuple[Routes, ...]:
     """The same as they are declared, file by file."""
     return (
         system.OPEN,
+        auto_stop.ROUTES,
+        auto_stop.OPEN,
         reading.ROUTES,
         changing.ROUTES,
+        amending.ROUTES,
         fleet.ROUTES,
         history.ROUTES,
         account.ROUTES,

@@ -14,6 +14,8 @@ from novitai.api.schemas.verbs import (
     LastUsedBody,
     StartBody,
     StartByNameBody,
+    StopBody,
+    StopByNameBody,
     VerbBody,
     VerbByNameBody,
     unix,
@@ -95,7 +97,7 @@ async def start_by_name(request: Request, body: StartByNameBody, parts: Parts, v
     others=_ACCEPTED,
     commits_receipt=True,
 )
-async def stop_by_name(request: Request, body: VerbByNameBody, parts: Parts, visit: Here) -> Response:
+async def stop_by_name(request: Request, body: StopByNameBody, parts: Parts, visit: Here) -> Response:
     """Stop the one instance of this name."""
     instance_id = await by_name(parts, visit, body.instance_name)
     return await _perform(request, parts, visit, instance_id, Verb.STOP, body.request())
@@ -144,10 +146,10 @@ async def start_instance(
     commits_receipt=True,
 )
 async def stop_instance(
-    request: Request, instance_id: str, parts: Parts, visit: Here, body: VerbBody | None = None
+    request: Request, instance_id: str, parts: Parts, visit: Here, body: StopBody | None = None
 ) -> Response:
-    """Stop an instance; its disk stays. It stays stopped until somebody starts it."""
-    body = body or VerbBody()
+    """Stop an instance; its disk stays. It stays stopped until somebody starts it; with `until` its schedule counts again from then."""
+    body = body or StopBody()
     found = await _named_as_said(parts, instance_id, body.instance_name)
     return await _perform(request, parts, visit, found, Verb.STOP, body.request())
 

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from novitai.api.schemas.auto_stop import AutoStopBody
+from novitai.api.schemas.calendar import ScheduleBody, TtlDuration
 from novitai.api.schemas.common import (
     DURATION_SCHEMA,
     Answer,
@@ -153,6 +155,9 @@ class CreateBody(Body):
     )
     wait_for_capacity: Wait | None = Field(default=None, description="Keep trying this long instead of NO_CAPACITY.")
     protect: bool = Field(default=False, description="No automatic delete, replace or migrate.")
+    auto_stop: AutoStopBody | None = None
+    ttl: TtlDuration | None = Field(default=None, description="Stop it this long after the create, for good.")
+    schedule: ScheduleBody | None = None
     dry_run: bool = Field(default=False, description="Answer what would be done; nothing is bought.")
 
     @model_validator(mode="after")
@@ -190,6 +195,9 @@ class CreateBody(Body):
             health_check=self.health_check.request(),
             wait_for_capacity_seconds=self.wait_for_capacity,
             protect=self.protect,
+            auto_stop=None if self.auto_stop is None else self.auto_stop.asked(),
+            ttl_seconds=self.ttl,
+            schedule=None if self.schedule is None else self.schedule.schedule(),
         )
 
 

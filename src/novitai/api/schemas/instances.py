@@ -142,7 +142,7 @@ class InstanceAnswer(Answer):
     connection_details: ConnectionAnswer | None
     health_check: HealthAnswer | None
     spot: SpotAnswer | None
-    policies: dict[str, PolicyAnswer]
+    policies: dict[str, PolicyAnswer | dict[str, PolicyAnswer]]
     next_action: NextActionAnswer | None
     created_at: Time
     started_at: Time | None

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Annotated, Self
 
+import msgspec
 from pydantic import AfterValidator, AliasChoices, Field, model_validator
 
 from novitai.api.schemas.common import Answer, Body, Line, Port, Time, WebAddress, WebhookSecret
@@ -10,6 +11,26 @@ from novitai.api.schemas.creating import NAME_PATTERN, HealthCheckBody
 from novitai.operations.requests import CheckRequest, VerbRequest
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=1, max_length=100)]
+
+
+def moment(text: str) -> str:
+    """A time with its zone, as written. Raises ValueError for anything else."""
+    try:
+        read = datetime.fromisoformat(text)
+        read.astimezone(UTC)
+    except (ValueError, OverflowError):
+        read = None
+    if read is None or read.tzinfo is None:
+        raise ValueError("must be a time with its zone, such as 2027-01-15T08:00:00Z")
+    return text
+
+
+Moment = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"}), AfterValidator(moment)]
+
+
+def unix(written: str) -> float:
+    """Unix seconds of a `Moment`. Raises ValueError when it is none."""
+    return datetime.fromisoformat(moment(written)).timestamp()
 
 
 class VerbBody(Body):
@@ -29,6 +50,17 @@ class VerbBody(Body):
     def request(self) -> VerbRequest:
         """In the words of the operations."""
         return VerbRequest(reason=self.reason, webhook_url=self.webhook_url, webhook_secret=self.webhook_secret)
+
+
+class StopBody(VerbBody):
+    """Stop; everything is optional. A stop holds until somebody starts the instance, or until `until`: then its schedule counts again."""
+
+    until: Moment | None = None
+
+    def request(self) -> VerbRequest:
+        """In the words of the operations."""
+        until = unix(self.until) if self.until is not None else None
+        return msgspec.structs.replace(super().request(), until=until)
 
 
 class StartBody(Body):
@@ -74,8 +106,14 @@ class StartByNameBody(StartBody):
     instance_name: Name
 
 
+class StopByNameBody(StopBody):
+    """Stop by name."""
+
+    instance_name: Name
+
+
 class VerbByNameBody(VerbBody):
-    """Stop or delete by name."""
+    """Delete by name."""
 
     instance_name: Name
 
@@ -89,26 +127,6 @@ class AcceptedAnswer(Answer):
     message: str
     operation_id: str
     estimated_ready_time: Time | None = None
-
-
-def moment(text: str) -> str:
-    """A time with its zone, as written. Raises ValueError for anything else."""
-    try:
-        read = datetime.fromisoformat(text)
-        read.astimezone(UTC)
-    except (ValueError, OverflowError):
-        read = None
-    if read is None or read.tzinfo is None:
-        raise ValueError("must be a time with its zone, such as 2027-01-15T08:00:00Z")
-    return text
-
-
-Moment = Annotated[str, Field(max_length=40, json_schema_extra={"format": "date-time"}), AfterValidator(moment)]
-
-
-def unix(written: str) -> float:
-    """Unix seconds of a `Moment`. Raises ValueError when it is none."""
-    return datetime.fromisoformat(moment(written)).timestamp()
 
 
 class LastUsedBody(Body):
