@@ -47,6 +47,8 @@ from novitai.webhooks.destinations import barred
 INSTANCE_SLOTS = 32
 DELIVERY_SLOTS = 64
 MAINTENANCE_SLOTS = 4
+LONGEST_SYNC_SECONDS = 600.0
+"""A sync waits for sweeps, which take minutes on a large account; beyond this it counts as stuck."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,7 +274,7 @@ def _watching(base: Foundation, operations: Operations) -> tuple[Loop, _Adopting
         sweep=sweep,
         settings=groups.adoption(base.settings, base.installation),
     )
-    adopting = _loop("adoption", adoption.run, interval, base)
+    adopting = _loop("adoption", adoption.run, interval, base, longest_run=LONGEST_SYNC_SECONDS)
     return watch, _Adopting(adoption, adopting)
 
 
@@ -349,8 +351,17 @@ def _lane(
     )
 
 
-def _loop(name: str, work: Callable[[Lease], Awaitable[float | None]], interval: float, base: Foundation) -> Loop:
-    return Loop(name, work, interval=interval, store=base.store, clock=base.clock, owner=base.owner)
+def _loop(
+    name: str,
+    work: Callable[[Lease], Awaitable[float | None]],
+    interval: float,
+    base: Foundation,
+    *,
+    longest_run: float = 0.0,
+) -> Loop:
+    return Loop(
+        name, work, interval=interval, longest_run=longest_run, store=base.store, clock=base.clock, owner=base.owner
+    )
 
 
 def _egress(allowed: Sequence[object]) -> EgressClient:

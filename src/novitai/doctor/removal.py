@@ -123,7 +123,7 @@ class Removal:
         try:
             machine = await provider.machine(machine_id, CALL)
             self.saw(machine_id)
-            if machine.status not in {MachineStatus.REMOVING, MachineStatus.REMOVED}:
+            if not machine.status.leaving:
                 await provider.delete(machine_id, CALL)
         except Gone:
             return machine_id in self._seen

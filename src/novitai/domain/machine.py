@@ -39,7 +39,12 @@ class MachineStatus(StrEnum):
     @property
     def going_down(self) -> bool:
         """Not up any more, or not for long."""
-        return self in {self.STOPPING, self.STOPPED, self.REMOVING, self.REMOVED}
+        return self in {self.STOPPING, self.STOPPED} or self.leaving
+
+    @property
+    def leaving(self) -> bool:
+        """Being removed, or removed: it never comes back."""
+        return self in {self.REMOVING, self.REMOVED}
 
     @property
     def in_motion(self) -> bool:
@@ -112,7 +117,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """One machine as Novita reports it. Times are Unix seconds, 0 for never; `detailed` when read singly (SSH
-    details are only there).
+    details are only there). `auto_migrate`: whether Novita moves it by itself when its node fails; None when the record
+    does not say (novita-wire.md 3.5).
     """
 
     id: MachineId
@@ -140,6 +146,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float = 0.0
     stopped_at: float = 0.0
     price_per_hour: Usd | None = None
+    auto_migrate: bool | None = None
 
     def __repr__(self) -> str:
         return f"Machine({self.id} {self.name} {self.status})"

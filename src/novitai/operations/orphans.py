@@ -22,6 +22,7 @@ from novitai.operations import records
 from novitai.operations.catalogue import CatalogueBook
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.optimism import until_committed
 from novitai.operations.reads import ReadModel
 from novitai.operations.requests import Context
 from novitai.policies import adoption, strays
@@ -115,7 +116,8 @@ class Orphans:
 
     async def _delete_extra(self, instance_id: InstanceId, machine_id: MachineId, context: Context) -> Snapshot:
         """The instance keeps its own machine; the second one is deleted by the instance's job."""
-        while True:
+
+        async def decide() -> Snapshot:
             snapshot = await self._ledger.load(instance_id)
             if snapshot is None or machine_id not in snapshot.instance.strays:
                 raise _not_found(machine_id)
@@ -123,14 +125,14 @@ class Orphans:
             change = strays.give_up(snapshot.instance, machine_id, by=context.actor.by, why="deleted as asked", at=now)
             noted = self._ledger.note(context, "orphan.delete", target=machine_id, instanceId=instance_id)
             wakes = (self._ledger.wake(change.instance),)
-            try:
-                return (await self._ledger.commit(snapshot.version, change, appends=(noted,), wakes=wakes)).snapshot
-            except Conflict:
-                continue
+            return (await self._ledger.commit(snapshot.version, change, appends=(noted,), wakes=wakes)).snapshot
+
+        return await until_committed(decide, subject=f"instance {instance_id}")
 
     async def ignore(self, machine_id: str, context: Context) -> Orphan:
         """Leave a machine alone and out of the usual list. Raises Refusal."""
-        while True:
+
+        async def decide() -> Orphan:
             self._known(machine_id)
             record = await self._ledger.store.get(records.ORPHAN, machine_id)
             if record is None:
@@ -142,11 +144,10 @@ class Orphans:
             ignored = msgspec.structs.replace(orphan, standing=Standing.IGNORED, by=context.actor.by, said_at=at)
             put = records.put_orphan(ignored, expect=record.version)
             noted = self._ledger.note(context, "orphan.ignore", target=orphan.id, name=orphan.name)
-            try:
-                await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
-            except Conflict:
-                continue
+            await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
             return ignored
+
+        return await until_committed(decide, subject=f"machine {machine_id}")
 
     def resolve(self, reference: str) -> MachineId:
         """The unmanaged machine that a person means. Raises Refusal INSTANCE_NOT_FOUND, NAME_AMBIGUOUS, INVALID_STATE."""
@@ -204,7 +205,7 @@ class Orphans:
             machine = await self._provider.machine(machine_id, Call(share=Share.OBSERVE, longest_wait=LONGEST_WAIT))
         except Gone:
             return False
-        return machine.status not in adoption.GOING
+        return not machine.status.leaving
 
     async def is_to_be_restored(self, machine: Machine) -> bool:
         """Whether a machine bears our marker, nobody said to leave it alone, and we do not know how it came to be: then its record is
@@ -261,7 +262,7 @@ class Orphans:
             raise Conflict(f"{machine_id} is managed")
         read_at = self._ledger.clock.now()
         machine = await self._provider.machine(machine_id, Call(share=Share.ACT, longest_wait=LONGEST_WAIT))
-        if machine.status in adoption.GOING:
+        if machine.status.leaving:
             raise Gone(f"machine {machine_id} is being removed")
         password = self._sealer.seal(machine.password) if machine.password else None
         taking = Taking(

@@ -19,6 +19,7 @@ from novitai.operations.ledger import Ledger
 from novitai.operations.orphans import Orphans
 from novitai.operations.reads import ReadModel, machines_of
 from novitai.operations.requests import Context
+from novitai.operations.sweep import read_pages
 from novitai.policies import adoption
 from novitai.policies.adoption import Comparison, Difference
 from novitai.ports.coordination import Share
@@ -26,8 +27,6 @@ from novitai.ports.provider import Call, Provider
 from novitai.ports.store import Commit, Job, JobStatus, Priority, Wake
 
 KEY = "trigger:sync"
-PAGE_SIZE = 100
-MOST_PAGES = 200
 READ_WAIT = 20.0
 REPORT_KEPT_SECONDS = 7 * 86_400.0
 
@@ -42,9 +41,9 @@ class SyncOptions(msgspec.Struct, frozen=True, kw_only=True):
 class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a sync found and did (or, rehearsed, would do). Instances by our ids, machines by Novita's; times are Unix seconds."""
 
+    began_at: float
     at: float
     read_at: float
-    seconds: float
     dry_run: bool
     options: SyncOptions
     managed_before: int
@@ -56,6 +55,11 @@ class SyncReport(msgspec.Struct, frozen=True, kw_only=True):
     orphans: tuple[MachineId, ...]
     adopted: tuple[MachineId, ...]
     forgotten: tuple[InstanceId, ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.at - self.began_at
 
 
 class Sync:
@@ -122,16 +126,21 @@ class Sync:
         live = await self._ledger.store.live_job(KEY)
         return live.id if live is not None else wake.id
 
-    async def outcome(self, job_id: str) -> SyncReport | None:
-        """The report of a sync's job; None while it is not done. Raises Refusal when it failed or was cancelled."""
+    async def outcome(self, job_id: str, *, asked_at: float) -> SyncReport | None:
+        """The report of a sync's job that began after `asked_at`; None while there is none. Raises Refusal when it failed or was
+        cancelled. Who asks while a sync runs gets the next one, under the same job: what runs began before they asked.
+        """
         record = await self._ledger.store.get(records.SYNC_REPORT, job_id)
-        if record is not None:
-            return msgspec.json.decode(record.body, type=SyncReport)
+        report = msgspec.json.decode(record.body, type=SyncReport) if record is not None else None
+        if report is not None and report.began_at >= asked_at:
+            return report
         log = await self._ledger.store.read_log(records.JOBS, f"id:{job_id}", limit=1, descending=True)
         ended = msgspec.json.decode(log.entries[0].body, type=Job) if log.entries else None
-        if ended is not None and ended.status is JobStatus.CANCELLED:
+        if ended is None or (ended.completed_at or 0.0) < asked_at:
+            return None
+        if ended.status is JobStatus.CANCELLED:
             raise Refusal(Code.CONFLICT, f"the sync was cancelled (job {job_id})")
-        if ended is not None and ended.status is JobStatus.FAILED:
+        if ended.status is JobStatus.FAILED:
             why = ended.error or self.error or "Novita's list could not be read whole in time"
             raise Refusal(Code.UPSTREAM_ERROR, f"the sync failed (job {job_id}): {why}", retry_after=5.0)
         return None
@@ -149,12 +158,11 @@ class Sync:
     ) -> SyncReport:
         """Our records beside a reading. `before` None: nothing was done, and `adopted` is what would be."""
         found = self.compare(machines, read_at=read_at)
-        now = self._ledger.clock.now()
         managed = len(self._reads.all())
         return SyncReport(
-            at=now,
+            began_at=began,
+            at=self._ledger.clock.now(),
             read_at=read_at,
-            seconds=now - began,
             dry_run=before is None,
             options=options,
             managed_before=managed if before is None else before,
@@ -182,17 +190,16 @@ class Sync:
 
     async def _listing(self, options: SyncOptions, context: Context) -> tuple[dict[MachineId, Machine], float]:
         """The list as the last complete sweep had it when that is fresh enough, else read now and not taken in."""
-        last, now = self._freshness.last_complete_at, self._ledger.clock.now()
+        last = self._freshness.last_complete_at
         if not options.force and last is not None and not self._freshness.stale:
             return {key: machine for key, (machine, _) in self._freshness.machines.items()}, last
         call = Call(share=Share.ACT, longest_wait=READ_WAIT, correlation_id=context.correlation_id)
         found: dict[MachineId, Machine] = {}
-        for number in range(1, MOST_PAGES + 1):
-            page = await self._provider.machines(number, PAGE_SIZE, call)
-            fresh = [machine for machine in page.machines if machine.id not in found]
-            found |= {machine.id: machine for machine in fresh}
-            if len(found) >= page.total:
-                return found, now
-            if not fresh:
-                break
+
+        async def take(machine: Machine, _read_at: float) -> None:
+            found[machine.id] = machine
+
+        sweep = await read_pages(self._provider, call, clock=self._ledger.clock, take=take)
+        if sweep.complete:
+            return found, sweep.began
         raise Refusal(Code.UPSTREAM_ERROR, "Novita's list could not be read whole; try again", retry_after=5.0)

@@ -33,7 +33,6 @@ from novitai.policies import observed
 from novitai.policies.observed import Sighting
 from novitai.policies.requests import Wish, ask
 
-GOING = frozenset({MachineStatus.REMOVING, MachineStatus.REMOVED})
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -267,7 +266,7 @@ def compare(
         m
         for m in machines.values()
         if m.id not in managed
-        and m.status not in GOING
+        and not m.status.leaving
         and ((marker := marked[m.id]) is None or marker.instance_id not in living)
     ]
     return Comparison(

@@ -13,7 +13,7 @@ from novitai.domain.events import FactType
 from novitai.domain.ids import MachineId, marker_of
 from novitai.domain.instance import DesiredState, Instance
 from novitai.domain.lifecycle import State
-from novitai.domain.machine import Machine, MachineStatus
+from novitai.domain.machine import Machine
 from novitai.policies.observed import EVIDENCE_APART_SECONDS
 
 
@@ -32,7 +32,7 @@ def may_go(instance: Instance, machine: Machine, *, installation: str) -> bool:
         return False
     marker = marker_of(machine.name)
     ours = marker is not None and (marker.installation, marker.instance_id) == (installation, instance.id)
-    going = machine.status in {MachineStatus.REMOVING, MachineStatus.REMOVED}
+    going = machine.status.leaving
     return ours and not going and _settled(instance, machine)
 
 

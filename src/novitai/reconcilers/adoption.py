@@ -35,12 +35,14 @@ from novitai.policies import adoption
 from novitai.ports.store import Claim, Commit, Finish, JobStatus, Lease, Put
 
 LOOK_AGAIN_SECONDS = 0.5
-SWEEP_TIMEOUT_SECONDS = 45.0
-"""A sync whose sweep does not come within this time fails, and is tried again after `RETRY_SECONDS`."""
+SHORTEST_SWEEP_TIMEOUT = 45.0
+"""A sync fails whose sweep does not come within this time, or within `PATIENCE` times what a sweep takes of the observer's calls."""
+PATIENCE = 2.0
 RETRY_SECONDS = 60.0
 RESTORED_AT_ONCE = 20
 """Machines taken back in one look: each costs a call. The rest waits for the next sweep."""
 ABSENT_SWEEPS = 2
+LONGEST_LOOK_SECONDS = 30.0
 CONFIRMED_AT_ONCE = 10
 """Machines read singly in one look because the list leaves them out."""
 DELETED_REMEMBERED_SECONDS = 600.0
@@ -91,6 +93,7 @@ class Adoption:
         self._taken: dict[MachineId, float] = {}
         self._tried: dict[MachineId, float] = {}
         self._deleted: dict[MachineId, float] = {}
+        self._look_ends = 0.0
         reads.listen(self._note_deleted)
         self._one_at_a_time = asyncio.Lock()
 
@@ -148,7 +151,7 @@ class Adoption:
     async def _swept(self, *, since: float | None) -> float:
         """When a complete sweep began that is as young as asked; None: not stale. Raises TimeoutError."""
         asked_at = self._clock.now()
-        deadline = asked_at + SWEEP_TIMEOUT_SECONDS
+        deadline = asked_at + max(SHORTEST_SWEEP_TIMEOUT, PATIENCE * self._freshness.sweep_interval)
         while True:
             swept = self._freshness.last_complete_at
             if swept is not None and (swept >= since if since is not None else not self._freshness.stale):
@@ -190,6 +193,7 @@ class Adoption:
         swept = self._freshness.last_complete_at
         if swept is None or swept == self._looked_at:
             return
+        self._look_ends = self._clock.now() + LONGEST_LOOK_SECONDS
         machines = {key: machine for key, (machine, at) in self._freshness.machines.items() if at >= swept}
         unmanaged = await self._unmanaged(machines)
         self._looked_at = swept
@@ -208,7 +212,7 @@ class Adoption:
         """
         found: dict[MachineId, Machine] = {}
         for machine in machines.values():
-            if machine.status in adoption.GOING or self._reads.by_machine(machine.id) is not None:
+            if machine.status.leaving or self._reads.by_machine(machine.id) is not None:
                 continue
             marker = adoption.ours(machine.name, self._settings.installation)
             if marker is not None and self._reads.get(marker.instance_id) is not None:
@@ -218,25 +222,36 @@ class Adoption:
         return found
 
     def _note_deleted(self, snapshot: Snapshot) -> None:
+        if snapshot.instance.state is not State.DELETED:
+            return
         now = self._clock.now()
-        if snapshot.instance.state is State.DELETED:
-            self._deleted |= dict.fromkeys(machines_of(snapshot.instance), now)
+        self._deleted |= dict.fromkeys(machines_of(snapshot.instance), now)
         self._deleted = {key: at for key, at in self._deleted.items() if at > now - DELETED_REMEMBERED_SECONDS}
 
     async def _is_just_deleted(self, machine: Machine, marker: Marker | None) -> bool:
         """Whether a machine whose instance is deleted is only in the list because that lags. What is shown already is not asked for
-        again.
+        again; what cannot be asked now is asked for after the next sweep.
         """
         if self._orphans.get(machine.id) is not None:
             return False
         known = marker is not None and await self._ledger.load(marker.instance_id) is not None
         if not known and machine.id not in self._deleted:
             return False
+        return await self._exists(machine.id) is not True
+
+    async def _exists(self, machine_id: MachineId) -> bool | None:
+        """Whether Novita has a machine, read singly; None: not known."""
+        if self._takes_too_long():
+            return None
         try:
-            return not await self._orphans.exists(machine.id)
+            return await self._orphans.exists(machine_id)
         except ProviderFailure as failure:
-            log.warning("look_failed", novitaId=machine.id, error=failure.message)
-            return True  # the next sweep asks again
+            log.warning("look_failed", novitaId=machine_id, error=failure.message)
+            return None
+
+    def _takes_too_long(self) -> bool:
+        """Whether this look should leave the rest to the next: with a Novita that hangs it would last minutes."""
+        return self._clock.now() >= self._look_ends
 
     async def _drop_what_is_gone(self, unmanaged: Mapping[MachineId, Machine], lease: Lease | None) -> None:
         """What two lists in a row leave out, and a single read does not find either, is gone: what a person said of it goes with it."""
@@ -245,14 +260,10 @@ class Adoption:
         gone = [key for key in missing if self._reads.by_machine(key) is not None]
         doubtful = [key for key in missing if key not in gone and self._absent[key] >= ABSENT_SWEEPS]
         for machine_id in doubtful[:CONFIRMED_AT_ONCE]:
-            try:
-                exists = await self._orphans.exists(machine_id)
-            except ProviderFailure as failure:
-                log.warning("look_failed", novitaId=machine_id, error=failure.message)
-                break
+            exists = await self._exists(machine_id)
             if exists:
                 self._absent[machine_id] = 0
-            else:
+            elif exists is False:
                 gone.append(machine_id)
         await self._orphans.forget(gone, lease)
 
@@ -263,7 +274,7 @@ class Adoption:
         ours.sort(key=lambda found: self._tried.get(found[0].id, 0.0))
         tried = 0
         for machine, marker in ours:
-            if tried == RESTORED_AT_ONCE or self._automation.paused(Part.ADOPTION):
+            if self._takes_too_long() or tried == RESTORED_AT_ONCE or self._automation.paused(Part.ADOPTION):
                 return
             if machine.id in again and await self._orphans.is_to_be_restored(machine):
                 tried += 1

@@ -261,9 +261,10 @@ async def test_a_sync_on_request_leaves_its_report_under_its_job():
     async with running() as house:
         await house.clock.advance(2 * POLL + 5.0)
         foreign(house.provider, name=marked(InstanceId("inst_" + "1" * 26)))
+        asked_at = house.clock.now()
         job = await house.program.operations.sync.request(SyncOptions(force=True), context())
         await house.clock.advance(10.0)
-        report = await house.program.operations.sync.outcome(job)
+        report = await house.program.operations.sync.outcome(job, asked_at=asked_at)
 
         assert report is not None
         assert report.adopted == (FOREIGN,)

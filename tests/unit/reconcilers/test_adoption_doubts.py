@@ -269,11 +269,12 @@ async def test_a_sync_that_failed_says_why_to_whoever_asked():
     async with running() as house:
         await house.clock.advance(POLL + 10.0)
         house.provider.trouble = lambda method: TryLater("Novita is busy") if method == "machines" else None
+        asked_at = house.clock.now()
         job = await house.program.operations.sync.request(SyncOptions(force=True), context())
         await house.clock.advance(120.0)
 
         with pytest.raises(Refusal, match=r"failed.*Novita is busy"):
-            await house.program.operations.sync.outcome(job)
+            await house.program.operations.sync.outcome(job, asked_at=asked_at)
 
 
 async def test_a_sync_asked_for_during_a_sweep_gets_a_sweep_of_its_own():
@@ -284,12 +285,38 @@ async def test_a_sync_asked_for_during_a_sweep_gets_a_sweep_of_its_own():
         before = len(house.provider.made("machines"))
         await house.clock.run_until(lambda: len(house.provider.made("machines")) > before, within=900.0)
         arrives(house.provider)
+        asked_at = house.clock.now()
         job = await house.program.operations.sync.request(SyncOptions(force=True), context())
         await house.clock.advance(30.0)
-        report = await house.program.operations.sync.outcome(job)
+        report = await house.program.operations.sync.outcome(job, asked_at=asked_at)
 
         assert report is not None
         assert report.orphans == (FOREIGN,)
+
+
+async def test_who_asks_while_a_sync_runs_gets_the_next_one():
+    """What runs began before they asked, and may not show what they ask for."""
+    async with running() as house:
+        await house.clock.advance(100.0)
+        sync = house.program.operations.sync
+        house.provider.seconds["machines"] = 5.0
+        first_at = house.clock.now()
+        job = await sync.request(SyncOptions(force=True), context())
+        await house.clock.advance(4.0)
+        second_at = house.clock.now()
+        again = await sync.request(SyncOptions(force=True), context())
+        await house.clock.run_until(lambda: sync.last is not None and sync.last.began_at >= first_at, within=60.0)
+        await house.clock.advance(0.1)
+        earlier = await sync.outcome(job, asked_at=first_at)
+        assert earlier is not None
+        assert await sync.outcome(again, asked_at=second_at) is None
+
+        await house.clock.advance(30.0)
+        later = await sync.outcome(again, asked_at=second_at)
+
+        assert again == job
+        assert later is not None
+        assert later.began_at >= second_at
 
 
 async def test_a_clock_that_is_set_back_does_not_put_syncs_off():
@@ -328,3 +355,21 @@ async def test_a_machine_that_is_adopted_during_a_look_is_not_told_of_as_unknown
         told = [event.data["action"] for event in await house.events() if event.type == "instance.orphan_found"]
         assert told == ["found", "found", "adopted", "adopted"]
         assert orphans.all() == []
+
+
+async def test_a_novita_that_hangs_does_not_hold_up_a_look_for_minutes():
+    """Twenty machines of ours with ten seconds each would; the rest waits for the next sweep."""
+    async with running() as house:
+        for number in range(20):
+            arrives(
+                house.provider, machine_id=MachineId(f"{number:016x}"), name=marked(InstanceId(f"inst_{number:026d}"))
+            )
+        adopting = next(loop for loop in house.program.keepers.loops if loop.name == "adoption")
+        house.provider.seconds["machine"] = 10.0
+        house.provider.trouble = lambda method: TryLater("too slow") if method == "machine" else None
+        await house.clock.advance(2 * POLL)
+        before = adopting.runs
+        await house.clock.advance(300.0)
+
+        assert house.provider.made("machine")
+        assert adopting.runs - before >= 5

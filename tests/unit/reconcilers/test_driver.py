@@ -418,8 +418,8 @@ async def test_what_ended_is_counted_by_type_and_status():
 # ── loops ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def loop(it: Shop, work, *, interval: float = 30.0, owner: str = "p1") -> Loop:
-    made = Loop("thing", work, interval=interval, store=it.store, clock=it.clock, owner=owner)
+def loop(it: Shop, work, *, interval: float = 30.0, longest_run: float = 0.0, owner: str = "p1") -> Loop:
+    made = Loop("thing", work, interval=interval, longest_run=longest_run, store=it.store, clock=it.clock, owner=owner)
     made.start()
     return made
 
@@ -576,4 +576,21 @@ async def test_how_late_a_loop_is_can_be_asked():
         await it.clock.advance(25.0)
 
         assert one.late_by(it.clock.now()) == pytest.approx(15.0)
+        await one.stop()
+
+
+async def test_a_run_that_may_last_is_late_only_beyond_that():
+    """A sync of a large account waits for sweeps; one that hangs is seen all the same."""
+    async with shop() as it:
+
+        async def work(lease: Lease) -> float | None:
+            await it.clock.sleep(1e9)
+            return 10.0
+
+        one = loop(it, work, longest_run=600.0)
+        await it.clock.advance(599.0)
+        assert one.late_by(it.clock.now()) == 0.0
+        await it.clock.advance(31.0)
+
+        assert one.late_by(it.clock.now()) == pytest.approx(30.0)
         await one.stop()

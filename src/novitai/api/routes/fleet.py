@@ -61,6 +61,7 @@ async def sync_instances(parts: Parts, visit: Here, body: SyncBody | None = None
     if body.dry_run:
         report = await parts.sync.rehearse(options, visit.context())
         return json_answer(SyncedAnswer(success=True, message="nothing was changed", data=_sync_data(report)))
+    asked_at = parts.clock.now()
     job_id = await parts.sync.request(options, visit.context())
     if parts.automation.paused(Part.JOBS):
         message = f"jobs are paused, so the sync waits; see /api/jobs/{job_id}"
@@ -68,7 +69,7 @@ async def sync_instances(parts: Parts, visit: Here, body: SyncBody | None = None
     visit.held = True
     waiting = parts.clock.now() + parts.settings.longest_sync
     while parts.clock.now() < waiting and not parts.shutting_down.is_set():
-        found = await parts.sync.outcome(job_id)
+        found = await parts.sync.outcome(job_id, asked_at=asked_at)
         if found is not None:
             return json_answer(
                 SyncedAnswer(success=True, message="synchronized", job_id=job_id, data=_sync_data(found))

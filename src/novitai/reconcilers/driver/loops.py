@@ -21,7 +21,8 @@ class Loop:
     """Keeps something true, now and then.
 
     `work` gets the lease to guard its commits with and gives the seconds until its next run (None: `interval`). The
-    lease is held from run to run, so that one process leads for as long as it lives.
+    lease is held from run to run, so that one process leads for as long as it lives. A run may last `longest_run` seconds before
+    that counts as being late.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Loop:
         work: Callable[[Lease], Awaitable[float | None]],
         *,
         interval: float,
+        longest_run: float = 0.0,
         store: Store,
         clock: Clock,
         owner: str,
     ) -> None:
         self.name = name
         self.interval = interval
+        self._longest_run = longest_run
         self.last_run_at: float | None = None
         self.next_run_at: float | None = None
         self.last_error: str | None = None
@@ -74,7 +77,9 @@ class Loop:
             self._lease = None
 
     def late_by(self, now: float) -> float:
-        """Seconds by which the next run is overdue."""
+        """Seconds by which the next run is overdue, or by which the present one lasts too long."""
+        if self._working is not None and self.last_run_at is not None:
+            return max(0.0, now - self.last_run_at - self._longest_run)
         return max(0.0, now - self.next_run_at) if self.next_run_at is not None else 0.0
 
     def view(self) -> dict[str, object]:

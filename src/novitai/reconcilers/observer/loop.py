@@ -20,13 +20,13 @@ from novitai.domain.machine import Machine, SpotStatus
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
+from novitai.operations.sweep import PAGE_SIZE, Sweep, read_pages
 from novitai.policies.strays import ExtraMachines
 from novitai.ports.coordination import Share
 from novitai.ports.provider import Call, Provider
 from novitai.ports.store import Lease
 from novitai.ports.world import Sealer
 from novitai.reconcilers.observer.sightings import Doubt, Sightings
-from novitai.reconcilers.observer.sweep import Sweep, read_pages
 from novitai.reconcilers.observer.upstream import UpstreamWatch
 
 log = structlog.get_logger("novitai.observer")
@@ -56,7 +56,7 @@ class ObserverSettings:
     settle_time: float = 60.0
     extra_machines: ExtraMachines = ExtraMachines.REPORT
     calls_per_minute: float = 30.0
-    page_size: int = 100
+    page_size: int = PAGE_SIZE
     longest_wait: float = 30.0
     confirmations_per_sweep: int = 10
 

@@ -16,23 +16,22 @@ from novitai.domain.errors import Gone
 from novitai.domain.ids import MachineId, Marker, marker_of
 from novitai.domain.instance import AttemptOutcome, Instance, SeenMachine, attempt_id
 from novitai.domain.lifecycle import State
-from novitai.domain.machine import Machine, MachineStatus
+from novitai.domain.machine import Machine
 from novitai.operations import records
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel, machines_of
+from novitai.operations.sweep import Sweep
 from novitai.policies import observed, outcomes, strays, unclear
 from novitai.policies.observed import Sighting
 from novitai.policies.strays import ExtraMachines
 from novitai.ports.provider import Call, Provider
 from novitai.ports.store import Put
 from novitai.ports.world import Sealer
-from novitai.reconcilers.observer.sweep import Sweep
 
 log = structlog.get_logger("novitai.observer")
 
 _UNWATCHED = {State.LOST, State.DELETED, State.DELETING}
-_GOING = {MachineStatus.REMOVING, MachineStatus.REMOVED}
 
 
 def _outlives(instance: Instance, machine_id: MachineId) -> bool:
@@ -103,7 +102,7 @@ class Sightings:
         if attempt is not None and attempt.number == marker.attempt:
             await self._adopt(owner.instance, marker, machine)
             return None
-        if machine.status in _GOING:
+        if machine.status.leaving:
             return None
         return Doubt(machine.id, lambda: self._report_stray(owner.instance, marker, machine))
 
@@ -158,7 +157,7 @@ class Sightings:
             found = await self._provider.machine(machine.id, self._call)
         except Gone:
             return False
-        if found.status in _GOING:
+        if found.status.leaving:
             return False
         latest = await self._ledger.load(owner.id)
         attempt = latest.instance.open_attempt if latest is not None else None

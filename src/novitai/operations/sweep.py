@@ -13,6 +13,7 @@ from novitai.domain.machine import Machine
 from novitai.ports.provider import Call, Provider
 from novitai.ports.world import Clock
 
+PAGE_SIZE = 100
 MOST_PAGES = 1_000
 """More than any account has; a list that shows ever new machines ends here."""
 
@@ -41,7 +42,7 @@ async def read_pages(
     provider: Provider,
     call: Call,
     *,
-    page_size: int,
+    page_size: int = PAGE_SIZE,
     clock: Clock,
     take: Callable[[Machine, float], Awaitable[None]],
 ) -> Sweep:
