@@ -26,6 +26,7 @@ WRITTEN = {
     "Apache 2.0": "Apache-2.0",
     "ISC License": "ISC",
     "MIT License": "MIT",
+    "License :: OSI Approved :: BSD License": "BSD-3-Clause",
     "License :: OSI Approved :: MIT License": "MIT",
 }
 """What packages without an SPDX expression write instead."""

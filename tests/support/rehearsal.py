@@ -325,7 +325,7 @@ class Rehearsal:
             self.take(Change(instance=searched))
             self._put_off()
         else:
-            self.take(Change(instance=outcomes.create_not_made(self.instance, number=number, at=self.now)))
+            self.take(Change(instance=outcomes.create_not_made(self.instance, number=number)))
             self._put_off()
 
     def _make(self, name: str) -> MachineId:

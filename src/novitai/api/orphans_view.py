@@ -1,10 +1,11 @@
 """Machines without a record as people see them: what was noted when they were first seen, with what the last sweep says now."""
 
+from novitai.api.costs import Billing
 from novitai.api.parts import ApiParts
 from novitai.api.schemas.fleet import OrphanAnswer
 from novitai.domain.ids import InstanceId
 from novitai.domain.machine import Machine, MachineStatus
-from novitai.domain.money import UNITS_PER_USD, Usd, cost, dollars
+from novitai.domain.money import Usd, dollars
 from novitai.domain.orphan import Orphan, Standing, orphan_of
 from novitai.domain.times import iso, iso_or_none
 from novitai.policies import adoption
@@ -56,7 +57,7 @@ def _answer(
             "gpuNum": orphan.gpu_num,
             "billingMode": str(orphan.billing_mode) if orphan.billing_mode is not None else None,
             "pricePerHour": dollars(price) if price is not None else None,
-            "costSoFar": None if price is None else _cost(orphan, machine, price, now=now),
+            "costSoFar": None if price is None else _billing(orphan, machine, price).dollars_at(now),
             "ageSeconds": round(max(0.0, now - since), 3),
             "firstSeenAt": iso(orphan.first_seen_at),
             "createdAt": iso_or_none(orphan.created_at or None),
@@ -64,9 +65,9 @@ def _answer(
     )
 
 
-def _cost(orphan: Orphan, machine: Machine | None, price: Usd, *, now: float) -> float:
+def _billing(orphan: Orphan, machine: Machine | None, price: Usd) -> Billing:
     """An estimate: the price over the time since it began to run, as far as Novita tells; Novita's bill decides."""
     status = machine.status if machine is not None else orphan.status
     since = (machine.started_at if machine is not None else 0.0) or orphan.created_at or orphan.first_seen_at
-    until = machine.stopped_at if machine is not None and status is MachineStatus.STOPPED else now
-    return cost(price, max(0.0, until - since)) / UNITS_PER_USD
+    until = machine.stopped_at if machine is not None and status is MachineStatus.STOPPED else None
+    return Billing(price, since, until)

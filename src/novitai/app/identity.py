@@ -4,10 +4,11 @@ machine's name.
 
 import msgspec
 
+from novitai.operations import records
 from novitai.ports.store import Commit, Conflict, Put, Store
 from novitai.ports.world import Ids
 
-KIND, RECORD = "meta", "installation"
+RECORD = "installation"
 
 
 async def installation_id(store: Store, ids: Ids, configured: str | None) -> str:
@@ -15,12 +16,14 @@ async def installation_id(store: Store, ids: Ids, configured: str | None) -> str
     if configured is not None:
         return configured
     while True:
-        record = await store.get(KIND, RECORD)
+        record = await store.get(records.META, RECORD)
         if record is not None:
             return msgspec.json.decode(record.body, type=str)
         fresh = ids.new("x")[-4:]
         try:
-            await store.commit(Commit(puts=(Put(kind=KIND, id=RECORD, body=msgspec.json.encode(fresh), expect=0),)))
+            await store.commit(
+                Commit(puts=(Put(kind=records.META, id=RECORD, body=msgspec.json.encode(fresh), expect=0),))
+            )
         except Conflict:
             continue
         return fresh

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from novitai.app.sealing import KIND, RECORD, check_key, put_probe
+from novitai.app.sealing import RECORD, check_key, put_probe
 from novitai.config import Settings
 from novitai.domain.delivery import DeliveryStatus
 from novitai.domain.secrets import Sealed
@@ -124,7 +124,7 @@ async def move_to_first(store: Store, ring: Keyring) -> Rotated:
     while changed := await moving.once():
         written += changed
     written += await moving.audit_key()
-    probe = await store.get(KIND, RECORD)
+    probe = await store.get(records.META, RECORD)
     assert probe is not None, "made by the check above"
     box = ring.resealed(msgspec.json.decode(probe.body, type=Sealed))
     await store.commit(Commit(puts=(put_probe(box, expect=probe.version),)))
@@ -151,7 +151,7 @@ class _Moving:
 
     async def audit_key(self) -> int:
         """The one record that is nothing but a box: the key of the audit log's seals; how many records had to be written."""
-        record = await self._store.get(audit.KEY_KIND, audit.KEY_RECORD)
+        record = await self._store.get(records.META, audit.KEY_RECORD)
         if record is None:
             return 0
         box = msgspec.json.decode(record.body, type=Sealed)

@@ -10,6 +10,7 @@ import structlog
 
 from novitai.config import Settings
 from novitai.domain.secrets import Sealed
+from novitai.operations import records
 from novitai.ports.store import Commit, Conflict, Put, Store
 from novitai.ports.world import Sealer
 from novitai.stores.crypto import Keyring
@@ -17,7 +18,7 @@ from novitai.stores.key_file import KEY_FILE, load_or_make_keys, new_key, others
 
 log = structlog.get_logger("novitai")
 
-KIND, RECORD = "meta", "sealing"
+RECORD = "sealing"
 PROBE = "novitai"
 
 
@@ -49,11 +50,11 @@ def _judge_readers(settings: Settings) -> None:
 
 async def check_key(store: Store, sealer: Sealer) -> None:
     """Raises ValueError when the store was sealed with another key."""
-    record = await store.get(KIND, RECORD)
+    record = await store.get(records.META, RECORD)
     while record is None:
         with suppress(Conflict):  # another replica was first
             await store.commit(Commit(puts=(put_probe(sealer.seal(PROBE), expect=0),)))
-        record = await store.get(KIND, RECORD)
+        record = await store.get(records.META, RECORD)
     try:
         sealer.open(msgspec.json.decode(record.body, type=Sealed))
     except ValueError as error:
@@ -65,4 +66,4 @@ async def check_key(store: Store, sealer: Sealer) -> None:
 
 def put_probe(box: Sealed, *, expect: int) -> Put:
     """The box by which the right key is known, as a document."""
-    return Put(kind=KIND, id=RECORD, body=msgspec.json.encode(box), expect=expect)
+    return Put(kind=records.META, id=RECORD, body=msgspec.json.encode(box), expect=expect)

@@ -14,6 +14,7 @@ from novitai.app import sealing
 from novitai.config import Settings, SettingsError
 from novitai.doctor.report import Check, fail, ok, warn
 from novitai.domain.secrets import Sealed
+from novitai.operations import records
 from novitai.ports.store import Record
 from novitai.stores import queries, sqlite_connection, upgrade
 from novitai.stores.key_file import KEY_FILE, others_who_read
@@ -140,4 +141,4 @@ def _sealing_record(path: Path) -> Record | None:
     with closing(sqlite_connection.reading(path)) as conn:
         if upgrade.stored_version(conn) is None:
             return None
-        return queries.get(conn, sealing.KIND, sealing.RECORD, 0.0)
+        return queries.get(conn, records.META, sealing.RECORD, 0.0)

@@ -18,7 +18,7 @@ from novitai.ports.world import Clock, Sealer
 
 KEEP_SECONDS = 365 * 86_400.0
 PAGE = 500
-KEY_KIND, KEY_RECORD = "meta", "audit_key"
+KEY_RECORD = "audit_key"
 """Where the key of the seals is kept, sealed with the secrets key."""
 
 
@@ -27,7 +27,7 @@ def entry(
     action: str,
     *,
     target: str,
-    id: str,  # noqa: A002 - the entry's own field
+    entry_id: str,
     at: float,
     by: str | None = None,
     detail: dict[str, Any] | None = None,
@@ -37,7 +37,7 @@ def entry(
     """
     return records.append_audit(
         AuditEntry(
-            id=id,
+            id=entry_id,
             at=at,
             by=by or context.actor.by,
             action=action,
@@ -52,7 +52,7 @@ def entry(
 
 def put_key(box: Sealed, *, expect: int) -> Put:
     """The key of the seals as a document."""
-    return Put(kind=KEY_KIND, id=KEY_RECORD, body=msgspec.json.encode(box), expect=expect)
+    return Put(kind=records.META, id=KEY_RECORD, body=msgspec.json.encode(box), expect=expect)
 
 
 class Audit:
@@ -82,7 +82,7 @@ class Audit:
     async def key(self) -> bytes:
         """The key of the seals, made once with the store and kept sealed in it. Raises ValueError when it cannot be opened."""
         while True:
-            record = await self._store.get(KEY_KIND, KEY_RECORD)
+            record = await self._store.get(records.META, KEY_RECORD)
             if record is not None:
                 return bytes.fromhex(self._sealer.open(msgspec.json.decode(record.body, type=Sealed)))
             box = self._sealer.seal(secrets.token_hex(32))

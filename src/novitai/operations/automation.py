@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 from novitai.domain.automation import Part, Pause, Switch, pause, resume
-from novitai.domain.errors import Code, Refusal
 from novitai.operations import records
 from novitai.operations.ledger import Ledger
+from novitai.operations.optimism import until_committed
 from novitai.operations.requests import Context
-from novitai.ports.store import Commit, Committed, Conflict
-
-TRIES = 20
+from novitai.ports.store import Commit, Committed
 
 
 class Automation:
@@ -45,7 +43,7 @@ class Automation:
     async def _change(
         self, action: str, parts: Sequence[Part], reason: str, context: Context, why: Pause | None
     ) -> Switch:
-        for _ in range(TRIES):
+        async def decide() -> Switch:
             now, version = await self._read()
             then = resume(now, tuple(parts)) if why is None else pause(now, tuple(parts), why)
             if then == now:
@@ -53,12 +51,10 @@ class Automation:
             names = [str(part) for part in parts]
             noted = self._ledger.note(context, action, target="automation", scopes=names, reason=reason)
             put = records.put_switch(then, expect=version)
-            try:
-                await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
-            except Conflict:
-                continue
+            await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
             return then
-        raise Refusal(Code.CONFLICT, "the switch is being changed by others; try again", retry_after=1.0)
+
+        return await until_committed(decide, subject="the switch of the automation")
 
     async def _read(self) -> tuple[Switch, int]:
         record = await self._ledger.store.get(records.AUTOMATION, "switch")

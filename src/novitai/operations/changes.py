@@ -16,10 +16,11 @@ from novitai.domain.instance import DesiredState, Instance, Spec
 from novitai.domain.lifecycle import State
 from novitai.domain.schedule import Schedule, Ttl
 from novitai.operations.creation import Creation
-from novitai.operations.instances import TRIES, Verbs
+from novitai.operations.instances import Verbs
 from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.optimism import until_committed
 from novitai.operations.requests import Accepted, Amendment, AnswerTo, Context
-from novitai.ports.store import Commit, Conflict, Put
+from novitai.ports.store import Commit, Put
 
 MOST_LABELS = 32
 
@@ -34,14 +35,12 @@ class Changes:
 
     async def amend(self, instance_id: str, amendment: Amendment, context: Context, answer: AnswerTo) -> Snapshot:
         """Change an instance's rules. `answer` gives what an idempotent repeat will be told. Raises Refusal."""
-        for _ in range(TRIES):
+
+        async def decide() -> Snapshot:
             snapshot = await self._verbs.load(instance_id)
-            changed = self._amended(snapshot.instance, amendment)
-            try:
-                return await self._commit(snapshot, changed, context, answer)
-            except Conflict:
-                continue
-        raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+            return await self._commit(snapshot, self._amended(snapshot.instance, amendment), context, answer)
+
+        return await until_committed(decide, subject=f"instance {instance_id}")
 
     async def _commit(self, snapshot: Snapshot, changed: Instance, context: Context, answer: AnswerTo) -> Snapshot:
         puts: tuple[Put, ...] = ()

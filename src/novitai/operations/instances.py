@@ -18,13 +18,11 @@ from novitai.operations import records
 from novitai.operations.ceilings import counted
 from novitai.operations.creation import Creation
 from novitai.operations.ledger import Ledger, Snapshot
+from novitai.operations.optimism import until_committed
 from novitai.operations.reads import ReadModel
 from novitai.operations.requests import NOTHING_MORE, Accepted, AnswerTo, Context, Rider, VerbRequest
 from novitai.policies.requests import Same, Wish, ask
 from novitai.ports.store import Append, Commit, Conflict, Put
-
-TRIES = 20
-"""How often a decision is made anew before giving up; each loss means that someone else got something done."""
 
 USE_NOTED_SECONDS = 3600.0
 """Programs tell of uses with each request they serve; written down is one an hour for each instance and caller."""
@@ -56,7 +54,8 @@ class Verbs:
         when what else it rested on (`rider`) has changed.
         """
         operation_id = self._ledger.ids.new("op")
-        for _ in range(TRIES):
+
+        async def decide() -> Accepted:
             snapshot = await self.load(instance_id)
             if judged is not None and snapshot.version != judged:
                 raise changed_since(instance_id)
@@ -71,8 +70,9 @@ class Verbs:
             except Conflict:
                 if rider.checks or rider.puts:
                     raise changed_since(instance_id) from None
-                continue
-        raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+                raise
+
+        return await until_committed(decide, subject=f"instance {instance_id}")
 
     async def rehearse(self, instance_id: str, verb: Verb, request: VerbRequest, context: Context) -> Accepted:
         """What `perform` would answer now, with nothing written. Raises Refusal."""
@@ -90,7 +90,8 @@ class Verbs:
         if moment > now + 60.0:
             raise invalid("lastUsedAt", "lies more than 60 s in the future")
         instance = (await self.load(instance_id)).instance
-        for _ in range(TRIES):
+
+        async def decide() -> float:
             record = await self._ledger.store.get(records.ACTIVITY, instance_id)
             known = records.read_activity(record).last_used_at if record else None
             if known is not None and known >= moment:
@@ -98,13 +99,11 @@ class Verbs:
             activity = Activity(instance_id=instance.id, last_used_at=moment)
             put = records.put_activity(activity, expect=record.version if record else 0)
             noted = self._use(context, instance_id, moment)
-            try:
-                await self._ledger.store.commit(Commit(puts=(put,), appends=noted))
-            except Conflict:
-                continue
+            await self._ledger.store.commit(Commit(puts=(put,), appends=noted))
             self._uses_noted[instance_id, context.actor.by] = now
             return moment
-        raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+
+        return await until_committed(decide, subject=f"instance {instance_id}")
 
     def _use(self, context: Context, instance_id: str, moment: float) -> tuple[Append, ...]:
         """The audit entry of a use, unless the same caller's last one is less than an hour old."""

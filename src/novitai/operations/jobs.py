@@ -12,8 +12,9 @@ import msgspec
 from novitai.domain.delivery import DeliveryStatus
 from novitai.domain.errors import Code, Refusal
 from novitai.operations import audit, records
+from novitai.operations.optimism import until_committed
 from novitai.operations.requests import Context
-from novitai.ports.store import Append, Cancel, Commit, Conflict, Job, JobStatus, Priority, Put, Store, Wake
+from novitai.ports.store import Append, Cancel, Commit, Job, JobStatus, Priority, Put, Store, Wake
 from novitai.ports.world import Clock, Ids
 
 LIVE_STATUSES = frozenset({JobStatus.PENDING, JobStatus.PROCESSING})
@@ -152,13 +153,13 @@ class Jobs:
             due=self._clock.now(),
             payload=job.payload,
         )
-        while True:
-            try:
-                noted = self._noted(context, "job.retry", job)
-                await self._store.commit(Commit(puts=await self._revived(job), appends=(noted,), wakes=(wake,)))
-            except Conflict:
-                continue
+
+        async def decide() -> Job:
+            noted = self._noted(context, "job.retry", job)
+            await self._store.commit(Commit(puts=await self._revived(job), appends=(noted,), wakes=(wake,)))
             return await self._store.live_job(job.key) or await self.one(job_id)
+
+        return await until_committed(decide, subject=f"job {job_id}")
 
     async def cancel(self, job_id: str, context: Context) -> Job:
         """Give a job up. Raises Refusal JOB_NOT_FOUND; INVALID_STATE for the work of an instance, and for what has ended."""
@@ -171,17 +172,17 @@ class Jobs:
                 "the work of an instance is never given up; stop or delete the instance",
                 details={"instanceId": job.key.removeprefix(_INSTANCE)},
             )
-        while True:
-            try:
-                puts, noted = await self._given_up(job), self._noted(context, "job.cancel", job)
-                await self._store.commit(Commit(puts=puts, appends=(noted,), cancels=(Cancel(key=job.key),)))
-            except Conflict:
-                continue
+
+        async def decide() -> Job:
+            puts, noted = await self._given_up(job), self._noted(context, "job.cancel", job)
+            await self._store.commit(Commit(puts=puts, appends=(noted,), cancels=(Cancel(key=job.key),)))
             return await self.one(job_id)
+
+        return await until_committed(decide, subject=f"job {job_id}")
 
     def _noted(self, context: Context, action: str, job: Job) -> Append:
         at, detail = self._clock.now(), {"type": job.type, "key": job.key}
-        return audit.entry(context, action, target=job.id, id=self._ids.new("aud"), at=at, detail=detail)
+        return audit.entry(context, action, target=job.id, entry_id=self._ids.new("aud"), at=at, detail=detail)
 
     async def _given_up(self, job: Job) -> tuple[Put, ...]:
         """The delivery of a job among the dead letters: without its job it would wait for ever."""

@@ -10,8 +10,9 @@ from novitai.domain.errors import Code, Refusal
 from novitai.domain.keys import Actor, ApiKey, KeyLimits, Scope
 from novitai.operations import records
 from novitai.operations.ledger import Ledger
+from novitai.operations.optimism import until_committed
 from novitai.operations.requests import Context
-from novitai.ports.store import Commit, Committed, Conflict
+from novitai.ports.store import Commit, Committed
 
 ENVIRONMENT_KEY_ID = "environment"
 _NOBODY = hashlib.sha256(b"").hexdigest()
@@ -110,7 +111,8 @@ class Keys:
 
     async def revoke(self, key_id: str, context: Context) -> ApiKey:
         """A key stops working. Raises Refusal KEY_NOT_FOUND."""
-        while True:
+
+        async def decide() -> ApiKey:
             record = await self._ledger.store.get(records.KEY, key_id)
             if record is None:
                 raise Refusal(Code.KEY_NOT_FOUND, f"there is no key {key_id!r}")
@@ -120,8 +122,7 @@ class Keys:
             revoked = msgspec.structs.replace(key, revoked_at=self._ledger.clock.now())
             put = records.put_key(revoked, expect=record.version)
             noted = self._ledger.note(context, "key.revoke", target=key_id, name=key.name)
-            try:
-                await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
-            except Conflict:
-                continue
+            await self._ledger.store.commit(Commit(puts=(put,), appends=(noted,)))
             return revoked
+
+        return await until_committed(decide, subject=f"key {key_id}")

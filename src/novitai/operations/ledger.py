@@ -186,7 +186,7 @@ class Ledger:
     def note(self, context: Context, action: str, *, target: str, **detail: Any) -> Append:
         """The audit entry of a change, for its commit."""
         new_id, now = self.ids.new("aud"), self.clock.now()
-        return audit.entry(context, action, target=target, id=new_id, at=now, detail=detail)
+        return audit.entry(context, action, target=target, entry_id=new_id, at=now, detail=detail)
 
     async def write_down(self, context: Context, action: str, *, target: str, **detail: Any) -> None:
         """Commit the audit entry of a change that writes nothing else to the store."""

@@ -21,6 +21,8 @@ from novitai.ports.store import Append, ListEntry, Priority, Put, Record, Wake
 INSTANCE, ATTEMPT, DELIVERY, RECEIPT, KEY, ACTIVITY = "instance", "attempt", "delivery", "receipt", "key", "activity"
 ORPHAN, SEAL, AUTOMATION, SYNC_REPORT = "orphan", "audit_seal", "automation", "sync_report"
 IDLE, IDLE_TOTALS = "idle", "idle_totals"
+META = "meta"
+"""What is made once with the store: the installation's id, the key of the seals, the box by which the right sealing key is known."""
 
 INSTANCES, DELIVERIES, ATTEMPTS, KEYS, ORPHANS, SEALS, IDLES = (
     "instances",

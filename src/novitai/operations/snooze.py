@@ -9,7 +9,6 @@ import hmac
 
 import msgspec
 
-from novitai.domain.errors import Code, Refusal
 from novitai.domain.idle import Warned
 from novitai.domain.ids import InstanceId
 from novitai.domain.keys import Actor, Scope
@@ -17,11 +16,11 @@ from novitai.operations import records
 from novitai.operations.audit import Audit
 from novitai.operations.idle import Idleness
 from novitai.operations.ledger import Ledger
+from novitai.operations.optimism import until_committed
 from novitai.operations.reads import ReadModel
 from novitai.operations.requests import Context
 from novitai.ports.store import Commit, Conflict
 
-TRIES = 20
 WHO = "link"
 """The word for who postponed, in the audit log: whoever had the link."""
 _PURPOSE = b"links that postpone an idle stop"
@@ -70,7 +69,8 @@ class Snooze:
 
     async def postpone(self, instance_id: str, token: str, context: Context) -> float:
         """Count this moment like a use; gives when the deed is due now, if nobody uses the instance. Raises LinkRefused."""
-        for _ in range(TRIES):
+
+        async def decide() -> float:
             warned = await self.announced(instance_id, token)
             now = self._ledger.clock.now()
             memory, version = self._idleness.memory(instance_id)
@@ -83,11 +83,12 @@ class Snooze:
                 await self._ledger.store.commit(Commit(puts=puts, appends=(noted,)))
             except Conflict:
                 await self._idleness.load()
-                continue
+                raise
             snapshot = self._reads.get(instance_id)
             verdict = self._idleness.judge(snapshot).verdict if snapshot is not None else None
             return verdict.acts_at if verdict is not None and verdict.acts_at is not None else now
-        raise Refusal(Code.CONFLICT, f"instance {instance_id} is changing too fast; try again", retry_after=1.0)
+
+        return await until_committed(decide, subject=f"instance {instance_id}")
 
     async def _signature(self, instance_id: str, warned_id: str) -> str:
         if self._key is None:

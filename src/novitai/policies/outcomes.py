@@ -111,7 +111,7 @@ def create_refused(
     return with_fields(closed, refusals=(*closed.refusals, refusal))
 
 
-def create_not_made(instance: Instance, *, number: int, at: float) -> Instance:  # noqa: ARG001 - answers all come with their time
+def create_not_made(instance: Instance, *, number: int) -> Instance:
     """The search for an unclear attempt's machine ended without one."""
     cleared = _closed(instance, number)
     if cleared is instance or not cleared.operation.under_way:

@@ -74,7 +74,7 @@ def _wanted(instance: Instance) -> bool:
 
 
 def _not_made(instance: Instance, attempt: OpenAttempt, *, at: float) -> Change:
-    cleared = outcomes.create_not_made(instance, number=attempt.number, at=at)
+    cleared = outcomes.create_not_made(instance, number=attempt.number)
     unclear = instance.operation.unclear
     if unclear < MOST_UNCLEAR or not _wanted(instance):
         return Change(instance=cleared)

@@ -36,14 +36,20 @@ class SqliteConnection:
             cached_statements=_STATEMENT_CACHE,
         )
         self._patient = False
-        self.be_patient(True)
+        self.be_patient()
         self.raw.execute("PRAGMA temp_store = MEMORY")
 
-    def be_patient(self, patient: bool) -> None:  # noqa: FBT001 - it reads as a sentence
-        """Wait long, or only a moment, for whoever holds the file."""
-        if patient != self._patient:
-            self._patient = patient
-            self.raw.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS if patient else _BUSY_AGAIN_MILLISECONDS}")
+    def be_patient(self) -> None:
+        """Wait long for whoever holds the file."""
+        if not self._patient:
+            self._patient = True
+            self.raw.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
+
+    def be_brief(self) -> None:
+        """Wait only a moment for whoever holds the file."""
+        if self._patient:
+            self._patient = False
+            self.raw.execute(f"PRAGMA busy_timeout = {_BUSY_AGAIN_MILLISECONDS}")
 
     def rows(self, statement: Statement, params: Mapping[str, object]) -> list[Row]:
         text, constants = statement.compiled(_DIALECT)
@@ -96,9 +102,9 @@ class Writer:
             raw.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             self._give_up()
-            self._conn.be_patient(False)
+            self._conn.be_brief()
             return [Outcome(error=unavailable(error)) for _ in work]
-        self._conn.be_patient(True)
+        self._conn.be_patient()
         return outcomes
 
     def close(self) -> None:

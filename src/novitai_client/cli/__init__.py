@@ -21,7 +21,7 @@ class Verb(NamedTuple):
 
 def main(argv: Sequence[str] | None = None, others: Sequence[Verb] = ()) -> int:
     """Run a command line (of this process when `argv` is None); the exit code."""
-    from novitai_client.cli.program import program  # noqa: PLC0415 - a start without help or verbs needs none of it
+    from novitai_client.cli.program import program
 
     try:
         program(others)(args=None if argv is None else list(argv), prog_name="novitai")

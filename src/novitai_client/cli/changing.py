@@ -68,7 +68,7 @@ def create(
         )
         waits = wait is not None and not dry_run
         if not as_json:
-            from novitai_client.cli import tables  # noqa: PLC0415 - JSON needs no tables
+            from novitai_client.cli import tables
 
             console(stderr=waits).print(tables.created(made))
             if made.offers:
@@ -134,7 +134,7 @@ def _one_of(first: str | None, second: str | None, options: str) -> None:
 
 
 def _accepted(run: Session, client: "Recorder", answer: "Accepted", wait: float | None = None) -> None:
-    from novitai_client.cli import tables  # noqa: PLC0415 - loaded after the answer is here
+    from novitai_client.cli import tables
 
     if not run.as_json:
         console(stderr=wait is not None).print(tables.accepted(answer))
@@ -145,7 +145,7 @@ def _accepted(run: Session, client: "Recorder", answer: "Accepted", wait: float 
 
 
 def _wait(run: Session, client: "Recorder", instance_id: str, seconds: float) -> None:
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     ready = wait_until_ready(client, instance_id, seconds)
     if not run.as_json:

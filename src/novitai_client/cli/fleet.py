@@ -61,7 +61,7 @@ def stop_all(
     if as_json:
         print_json(client.last_body)
     else:
-        from novitai_client.cli import tables  # noqa: PLC0415 - JSON needs no tables
+        from novitai_client.cli import tables
 
         console().print(tables.bulk(done))
     if not done.success:
@@ -80,7 +80,7 @@ def sync(
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.sync(done))
 
@@ -96,7 +96,7 @@ def list_orphans(
     if as_json:
         print_json(found)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(
         tables.orphans(found) if found else "No orphans: every machine on the account belongs to an instance."
@@ -116,7 +116,7 @@ def adopt(
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.instance(taken))
 
@@ -151,7 +151,7 @@ def pause(ctx: typer.Context, scope: Scope = None, reason: Reason = None, as_jso
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.automation(switch))
 
@@ -163,7 +163,7 @@ def resume(ctx: typer.Context, scope: Scope = None, reason: Reason = None, as_js
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.automation(switch))
 
@@ -187,7 +187,7 @@ def list_audit(
     if as_json:
         print_json(found)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.audit(found) if found else "Nothing was done yet.")
 

@@ -51,7 +51,7 @@ def pairs(words: list[str] | None, option: str) -> dict[str, str] | None:
 
 def ports(words: list[str] | None) -> list[str] | None:
     """`8080/http` words, checked."""
-    from novitai_client._calls import port_list  # noqa: PLC0415 - help needs no client
+    from novitai_client._calls import port_list
 
     try:
         port_list(words)

@@ -44,7 +44,7 @@ def list_keys(ctx: typer.Context, as_json: inputs.AsJson = False) -> None:
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - JSON needs no tables
+    from novitai_client.cli import tables
 
     console().print(tables.keys(found) if found else "No keys.")
 

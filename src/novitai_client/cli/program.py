@@ -29,7 +29,7 @@ class Program(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            from novitai_client.cli.failures import exit_code, report  # noqa: PLC0415 - only when it is needed
+            from novitai_client.cli.failures import exit_code, report
 
             code = exit_code(error)
             if code is None:
@@ -88,7 +88,7 @@ def _add(app: typer.Typer, verb: Verb) -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version  # noqa: PLC0415 - slow to load, and only this needs it
+        from importlib.metadata import version
 
         sys.stdout.write(f"novitai {version('novitai')}\n")
         raise typer.Exit

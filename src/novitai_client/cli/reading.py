@@ -41,7 +41,7 @@ def list_instances(
     if as_json:
         print_json(answer)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - JSON needs no tables
+    from novitai_client.cli import tables
 
     console().print(tables.instances(found) if found else "No instances.")
 
@@ -53,7 +53,7 @@ def show(ctx: typer.Context, name: inputs.Name, as_json: inputs.AsJson = False) 
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.instance(found))
 
@@ -76,7 +76,7 @@ def offers(
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.offers(found.offers) if found.offers else "No offers.")
 
@@ -96,7 +96,7 @@ def prices(
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.prices(found.prices) if found.prices else "No prices yet.")
     for line in tables.cheapest_lines(found):
@@ -121,7 +121,7 @@ def events(
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     for event in page.events:
         typer.echo(tables.event_line(event))
@@ -129,9 +129,9 @@ def events(
 
 def _follow(client: "Recorder", name: str | None, *, as_json: bool) -> None:
     """New events, one a line, until the person has seen enough."""
-    import msgspec  # noqa: PLC0415 - as above
+    import msgspec
 
-    from novitai_client.cli import tables  # noqa: PLC0415
+    from novitai_client.cli import tables
 
     instance_id = client.get(name).id if name is not None else None
     for event in client.follow_events():
@@ -153,7 +153,7 @@ def jobs(
     if as_json:
         print_json(client.last_body)
         return
-    from novitai_client.cli import tables  # noqa: PLC0415 - as above
+    from novitai_client.cli import tables
 
     console().print(tables.jobs(page.jobs) if page.jobs else "No jobs.")
 

@@ -26,7 +26,7 @@ class Session:
     @contextmanager
     def client(self) -> Iterator["Recorder"]:
         """A client of the server. Raises SettingsError."""
-        from novitai_client.cli.recorder import Recorder  # noqa: PLC0415 - help and completion need no HTTP
+        from novitai_client.cli.recorder import Recorder
 
         with Recorder(self._url, self._api_key) as client:
             yield client
@@ -42,7 +42,7 @@ def session(ctx: typer.Context, *, as_json: bool = False) -> Session:
 
 def console(*, stderr: bool = False) -> "Console":
     """Where results (or, on stderr, progress and failures) go: plain text without colour unless it is a terminal."""
-    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.console import Console
 
     made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal:
@@ -52,7 +52,7 @@ def console(*, stderr: bool = False) -> "Console":
 
 def print_json(body: bytes | Any, *, stderr: bool = False) -> None:
     """A result for programs: the server's own JSON, indented."""
-    import msgspec  # noqa: PLC0415 - as above
+    import msgspec
 
     text = body if isinstance(body, bytes) else msgspec.json.encode(body)
     typer.echo(msgspec.json.format(text, indent=2).decode(), err=stderr)

@@ -233,7 +233,7 @@ def accepted(one: Accepted) -> str:
 
 def fields(rows: Iterable[Row]) -> "Table":
     """Names and values, those without a value left out."""
-    from rich.table import Table  # noqa: PLC0415 - help and JSON need no tables
+    from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
@@ -287,8 +287,8 @@ def _error(job: Job) -> str:
 
 
 def _table(headings: Row, rows: Iterable[Row], *, coloured: int | None = None) -> "Table":
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for heading in headings:

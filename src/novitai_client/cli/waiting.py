@@ -62,7 +62,7 @@ def _number(text: str) -> bool:
 
 def wait_until_ready(client: "Recorder", instance: str, seconds: float) -> "Instance":
     """Wait, telling each state on stderr. Raises what the client raises."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415 - only here
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     out = console(stderr=True)
     begun = monotonic()

@@ -5,6 +5,7 @@ from novitai.domain.instance import DesiredState
 from novitai.domain.lifecycle import State
 from novitai.domain.orphan import orphan_of
 from novitai.operations import audit as audit_log
+from novitai.operations import records
 from novitai.ports.store import Commit, Put, StoreUnavailable
 from support import builders
 from support.api_house import House
@@ -371,7 +372,7 @@ async def test_an_orphan_whose_price_was_not_known_at_first_is_shown_with_it_lat
 
 async def test_a_chain_whose_key_cannot_be_opened_is_not_intact(house: House, admin):
     """That is an answer, and not a failure of the server."""
-    record = Put(kind=audit_log.KEY_KIND, id=audit_log.KEY_RECORD, body=b"nonsense", expect=0)
+    record = Put(kind=records.META, id=audit_log.KEY_RECORD, body=b"nonsense", expect=0)
     await house.parts.store.commit(Commit(puts=(record,)))
     answer = await admin.get("/api/audit/verify")
 

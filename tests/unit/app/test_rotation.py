@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from novitai.app.rotation import HOLDERS, move_to_first, rotate, rotate_key_file
-from novitai.app.sealing import KIND, RECORD, check_key
+from novitai.app.sealing import RECORD, check_key
 from novitai.config import load
 from novitai.domain.delivery import Delivery, DeliveryStatus, Endpoint
 from novitai.domain.instance import WebhookTarget
@@ -93,7 +93,7 @@ def boxes(record):
 async def texts(store, ring):
     """What is sealed, opened; raises when something cannot be."""
     found = {key: sorted(map(ring.open, boxes(record))) for key, record in (await everything(store)).items()}
-    probe = await store.get(KIND, RECORD)
+    probe = await store.get(records.META, RECORD)
     return found | {"probe": ring.open(msgspec.json.decode(probe.body, type=Sealed))}
 
 

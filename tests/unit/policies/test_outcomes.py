@@ -129,7 +129,7 @@ def test_a_disproved_attempt_says_nothing_about_a_later_call():
     """Resolving an attempt that is closed already leaves the present operation alone."""
     starting = instance(State.STARTING)
 
-    assert outcomes.create_not_made(starting, number=1, at=NOW) is starting
+    assert outcomes.create_not_made(starting, number=1) is starting
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.CREATING])

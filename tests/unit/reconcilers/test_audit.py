@@ -107,7 +107,7 @@ async def test_a_key_that_cannot_be_opened_is_a_finding():
     async with running() as house:
         await house.program.operations.ledger.write_down(context(), "cache.clear", target="all")
         await house.clock.advance(2.0)
-        record = await house.store.get(audit.KEY_KIND, audit.KEY_RECORD)
+        record = await house.store.get(records.META, audit.KEY_RECORD)
         await house.store.commit(Commit(puts=(audit.put_key(Sealed("v1:none:AAAA"), expect=record.version),)))
         report = await house.program.operations.audit.verify()
 

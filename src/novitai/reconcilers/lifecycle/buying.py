@@ -249,7 +249,7 @@ class Buying:
             return
         await self._ledger.apply(
             instance.id,
-            lambda now: Change(instance=outcomes.create_not_made(now, number=number, at=at)),
+            lambda now: Change(instance=outcomes.create_not_made(now, number=number)),
             attempt=lambda _: records.put_attempt(ended),
             wake=False,
         )
