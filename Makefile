@@ -8,7 +8,8 @@ SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 # Files of tests are spread over so many processes; the tests of one file stay together, and so does what they start.
-JOBS ?= auto
+# One more than there are cores: tests of real processes wait much of their time.
+JOBS ?= $(shell expr $$(nproc) + 1)
 # Passed on to the command: make test ARGS=tests/unit, make lock ARGS=--upgrade
 ARGS ?=
 

@@ -2,7 +2,8 @@
 
     prove.py [--scale prove|full] [--only M1,W7]
 
-Two passes over tests/proofs: first what bears a neighbour, on two cores; then what measures speed (marker `alone`), one after the other.
+Two passes over tests/proofs: first what bears neighbours, with one process more than there are cores, since much of it waits; then what
+measures speed (marker `alone`), one after the other.
 The page is written whatever was found; the command fails when a promise is not kept or not shown. `--only` writes nothing.
 """
 
@@ -67,7 +68,7 @@ def proven(scale: str, chosen: list[Promise], *, alone: bool) -> tuple[dict[str,
     nothing: dict[str, Any] = {"figures": [], "tests": []}
     if not (files := proofs_of(chosen)):
         return nothing, True
-    spread = ["-n0"] if alone else [f"-n{min(2, os.cpu_count() or 1)}", "--dist=loadfile", "--no-loadscope-reorder"]
+    spread = ["-n0"] if alone else [f"-n{1 + min(2, os.cpu_count() or 1)}", "--dist=loadfile", "--no-loadscope-reorder"]
     print(f"\n== {'Alone' if alone else 'Together'}, {scale} ==", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "figures.json")

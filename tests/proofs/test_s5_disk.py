@@ -206,7 +206,6 @@ async def troubled(trouble: Trouble, starter: Forks, folder: Path) -> AsyncItera
         trouble.close()
 
 
-@pytest.mark.alone
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", TROUBLES, ids=lambda kind: kind.__name__)
 async def test_a_disk_in_trouble_refuses_writes_keeps_reads_and_loses_nothing(
