@@ -60,12 +60,23 @@ async def instances(client: Any) -> None:
     assert [one.id for one in await everything(client.list())] == [made.instance_id]
     assert (await client.comprehensive()).instances
     assert (await client.last_used("contract")).instance_id == made.instance_id
+    await looked_after(client)
     assert (await client.restart("contract")).operation_id
     await client.wait_until_ready(made.instance_id, 20)
     stopped = await client.stop("contract", reason="done for today", wait=10)
     assert (await client.start("contract", wait=10)).operation_id != stopped.operation_id
     await client.wait_until_ready(made.instance_id, 20)
     assert (await client.delete("contract", wait=10)).status in {"deleting", "deleted"}
+
+
+async def looked_after(client: Any) -> None:
+    """The rules of an instance, and what the server makes of them."""
+    changed = await client.change("contract", labels={"team": "ml"}, ttl="4h", auto_stop={"idleMinutes": 30})
+    assert changed.labels == {"team": "ml"}
+    assert (await client.instance_metrics("contract", minutes=5)).instance_id == changed.id
+    report = await client.trigger_auto_stop()
+    assert [one.instance_id for one in report.candidates] == [changed.id]
+    assert (await client.auto_stop_stats()).stopped == 0
 
 
 async def account(client: Any) -> None:
