@@ -17,8 +17,8 @@ Send the key as `Authorization: Bearer nvk_…`. Scopes: `write` may do what `re
 - **`Prefer: wait=N`** (up to 60 s) on create, start, stop and delete: the answer comes when Novita accepted or refused, or after N seconds.
 - **Lists** are `{<plural>, total, nextCursor}` with `limit` (up to 200) and `cursor`. Unknown query names and values are
   refused with what is allowed.
-- **`costSoFar`** is an estimate: the price for the time since Novita accepted the present (or last) run. The disk of a
-  stopped machine is not in it; Novita's bill decides.
+- **`costSoFar`** is what all runs and machines of an instance have cost, disks included, stopped or not: counted by us to the
+  second, and for days that are over adjusted to Novita's bill once that has come.
 - **Clients of the earlier service** can keep `healthCheckConfig`, `targetPort`, `includeNovitaOnly`, `syncLocalState` and
   `source`; the last two change nothing."""
 

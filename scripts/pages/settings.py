@@ -29,7 +29,7 @@ def settings_page() -> str:
 
 
 def _group(name: str, group: type) -> Iterator[str]:
-    yield f"## {name.capitalize()}"
+    yield f"## {name.replace('_', ' ').capitalize()}"
     yield (group.__doc__ or "").strip()
     yield table(
         ("variable", "default", "allowed", "meaning, and why this default"),

@@ -61,7 +61,7 @@ class Switches:
     empty_body_on_delete: bool = False  # an empty body in place of {}
     action_answers: str = _one_of(
         "documented", "empty-object", "empty-body", "no-content"
-    )  # start, stop, restart, delete
+    )  # start, stop, restart, delete, migrate
     repeated_actions: str = _one_of(
         "refused", "accepted"
     )  # a start of what runs, a stop of what stands, a second delete
@@ -79,6 +79,7 @@ class Switches:
     rate_limit_retry_after: bool = False  # whether the 429 says when to come back
     delete_while_migrating: bool = True  # whether a machine may be deleted while its migration runs
     migration_outcome: str = _one_of("success", "fail")  # what becomes of migrations asked for from now on
+    auto_migrate_shown: bool = False  # whether records tell of autoMigrate, as older ones and the console's do
     spot_mean_lifetime_seconds: float = 0  # mean time from the protected hour to a notice; 0 is never by itself
     apps: bool = True  # whether the machines' own ports answer on 127.0.0.1
 

@@ -88,6 +88,17 @@ def cpu_product(item: Product, world: World, *, free: int) -> Json:
 
 def listed_machine(item: Machine, world: World) -> Json:
     """The record as the list shows it."""
+    return _usual_fields(item, world) | _extras(item, world)
+
+
+def _extras(item: Machine, world: World) -> Json:
+    """Fields of which it is not known whether the public API has them (novita-wire.md 3.5)."""
+    if not world.settings.switches.auto_migrate_shown:
+        return {}
+    return {"autoMigrateOpen": item.auto_migrate, "autoMigrateSystemDisk": item.auto_migrate_system_disk}
+
+
+def _usual_fields(item: Machine, world: World) -> Json:
     share = max(1, item.gpu_num)
     state, message = item.status_error
     return {

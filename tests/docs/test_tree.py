@@ -89,3 +89,10 @@ def test_no_file_names_a_registry_or_a_place_of_one_machine():
     }
 
     assert found == {}
+
+
+def test_every_file_that_the_map_names_exists():
+    """Who is told to open a file finds it."""
+    told = set(re.findall(r"`([\w/*.]+/[\w*]+\.py)`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")))
+
+    assert [name for name in sorted(told) if not any([*ROOT.glob(name), *(ROOT / "src" / "novitai").glob(name)])] == []

@@ -11,32 +11,44 @@ import httpx2
 
 from novitai.api.app import build_app
 from novitai.api.health import SystemHealth
+from novitai.api.loops import LoopView
 from novitai.api.parts import ApiParts, ApiSettings
 from novitai.coordination.local import LocalCoordination
 from novitai.domain.change import Change
 from novitai.domain.idle import IdleRule
 from novitai.domain.instance import HealthCheck, Instance
 from novitai.domain.keys import KeyLimits, Scope
+from novitai.domain.migration import MoveRule
 from novitai.domain.secrets import Sealed
 from novitai.egress.addresses import Guard
 from novitai.operations.account import Account
 from novitai.operations.audit import Audit
 from novitai.operations.automation import Automation
+from novitai.operations.budget import Budgets
+from novitai.operations.budget_policy import BudgetPolicy
 from novitai.operations.catalogue import CatalogueBook
-from novitai.operations.ceilings import Ceilings
+from novitai.operations.ceilings import Ceilings, Room
+from novitai.operations.costs import Costs
 from novitai.operations.creation import Creation, PlacementDefaults
+from novitai.operations.explanation import Explaining, usual_policies
+from novitai.operations.failed_migrations import FailedMigrations
 from novitai.operations.freshness import Freshness
 from novitai.operations.idle import Idleness
 from novitai.operations.instances import Verbs
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger
 from novitai.operations.metering import Metering
+from novitai.operations.migration import Migrations
+from novitai.operations.move_trigger import move_trigger
 from novitai.operations.orphans import Orphans
 from novitai.operations.prices import PriceHistory
+from novitai.operations.provider_jobs import ProviderJobBook
 from novitai.operations.reads import ReadModel
 from novitai.operations.receipts import Receipts
 from novitai.operations.snooze import Snooze
+from novitai.operations.standing import AccountStanding
 from novitai.operations.sync import Sync
+from novitai.policies.steps import Limits
 from novitai.ports.store import Store
 from novitai.ports.world import Sealer
 from novitai.stores.notifying import NotifyingStore
@@ -111,15 +123,29 @@ async def open_house(
     clock, ids, sealer = clock or FakeClock(), FakeIds(), sealer or PlainSealer()
     engine = store or await open_sqlite(None, clock=clock)
     kept = NotifyingStore(engine)
-    ledger = Ledger(store=kept, clock=clock, ids=ids, global_url=webhook_url, retention_seconds=7 * 86_400.0)
     reads = ReadModel(kept)
+    provider = ScriptedProvider(clock=clock)
+    catalogue = CatalogueBook(provider=provider, clock=clock)
+    costs = Costs(store=kept, reads=reads, catalogue=catalogue, clock=clock)
+    ledger = Ledger(
+        store=kept,
+        clock=clock,
+        ids=ids,
+        global_url=webhook_url,
+        retention_seconds=7 * 86_400.0,
+        metered=costs.metered,
+    )
+    kept.subscribe(costs.committed)
     kept.subscribe(reads.committed)
     keys = Keys(ledger=ledger, environment_key=environment_key)
     kept.subscribe(keys.committed)
-    provider = ScriptedProvider(clock=clock)
     coordination = LocalCoordination(clock=clock, limits={"public": 100, "internal": 50})
     account = Account(provider=provider, coordination=coordination, sealer=sealer)
-    catalogue = CatalogueBook(provider=provider, clock=clock)
+    standing = AccountStanding(ledger=ledger)
+    kept.subscribe(standing.committed)
+    budgets = Budgets(ledger=ledger, reads=reads, keys=keys, spending=costs)
+    spending = BudgetPolicy(budgets=budgets, ledger=ledger)
+    kept.subscribe(budgets.committed)
     creation = Creation(
         ledger=ledger,
         reads=reads,
@@ -129,7 +155,7 @@ async def open_house(
         defaults=PlacementDefaults(),
         barred=partial(barred, Guard()),
         health=HealthCheck(),
-        limits=limits or Ceilings(),
+        room=Room(reads=reads, ceilings=limits or Ceilings(), budgets=budgets, standing=standing),
         creates_per_minute=20.0,
     )
     health = [SystemHealth()]
@@ -146,6 +172,10 @@ async def open_house(
         health=HealthCheck(),
     )
     kept.subscribe(orphans.committed)
+    provider_jobs = ProviderJobBook(provider=provider, coordination=coordination)
+    migrations = Migrations(
+        ledger=ledger, reads=reads, catalogue=catalogue, room=creation.room, keys=keys, usual=MoveRule(), most=5
+    )
     automation = Automation(ledger=ledger)
     audit = Audit(store=kept, clock=clock, sealer=sealer)
     metering = Metering(provider=provider, clock=clock)
@@ -155,6 +185,7 @@ async def open_house(
     parts = ApiParts(
         creation=creation,
         verbs=Verbs(ledger=ledger, reads=reads, creation=creation),
+        budgets=budgets,
         orphans=orphans,
         sync=Sync(
             ledger=ledger,
@@ -168,6 +199,23 @@ async def open_house(
         ),
         automation=automation,
         idleness=idleness,
+        explaining=Explaining(
+            ledger=ledger,
+            idleness=idleness,
+            freshness=freshness,
+            automation=automation,
+            standing=standing,
+            policies=(
+                *usual_policies(
+                    idleness=idleness,
+                    health=HealthCheck(),
+                    limits=Limits(),
+                    held=lambda instance: spending.hold(instance) is not None,
+                ),
+                migrations.policy(),
+                spending.policy(),
+            ),
+        ),
         snooze=Snooze(
             ledger=ledger, reads=reads, idleness=idleness, audit=audit, public_url="https://gpus.example.test"
         ),
@@ -178,7 +226,15 @@ async def open_house(
         reads=reads,
         ledger=ledger,
         catalogue=catalogue,
+        costs=costs,
         prices=PriceHistory(kept),
+        provider_jobs=provider_jobs,
+        migrations=migrations,
+        failed_migrations=FailedMigrations(
+            ledger=ledger, reads=reads, provider=provider, jobs=provider_jobs, migrations=migrations
+        ),
+        move_trigger=move_trigger(ledger),
+        loop=lambda name: LoopView(interval=900.0 if name == "migration" else 1800.0),
         account=account,
         freshness=freshness,
         provider=provider,

@@ -30,7 +30,7 @@ class _Every(frozenset[str]):
 
 EVERY: Container[str] = _Every()
 STORE_POINTS: Container[str] = frozenset({"commit", "claim", "renew"})
-PROVIDER_POINTS: Container[str] = frozenset({"create", "start", "stop", "restart", "delete"})
+PROVIDER_POINTS: Container[str] = frozenset({"create", "start", "stop", "restart", "delete", "migrate"})
 SECRETS_KEY = base64.b64encode(b"the key of every test process...").decode()
 """What one process seals, the next one opens."""
 

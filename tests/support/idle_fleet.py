@@ -365,8 +365,8 @@ class Fleet:
 
 def _line(moments: list[float], busy: list[Span], value: float) -> tuple[Sample, ...]:
     """The measurements at these moments."""
-    if moments:
-        busy = [span for span in busy if span[1] > moments[0] and span[0] <= moments[-1]]
-    if not busy:
-        return tuple([Sample(at, 1.0) for at in moments])
-    return tuple([Sample(at, value if any(start <= at < end for start, end in busy) else 1.0) for at in moments])
+    values = [1.0] * len(moments)
+    for start, end in busy:
+        first, last = bisect_left(moments, start), bisect_left(moments, end)
+        values[first:last] = [value] * (last - first)
+    return tuple(map(Sample, moments, values))

@@ -10,13 +10,16 @@ from typing import Any
 
 import msgspec
 
+from novitai.domain.costs import Billed
 from novitai.domain.errors import Gone, ProviderFailure
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import Machine, MachineStatus, PortMapping
 from novitai.domain.metrics import MachineMetrics, Window
+from novitai.domain.money import Usd, usd
 from novitai.domain.offers import Catalogue
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
 from novitai.ports.provider import (
+    BillQuery,
     Call,
     ClientName,
     MachineOrder,
@@ -43,6 +46,8 @@ class ScriptedProvider:
         self.known_storages: tuple[NetworkStorage, ...] = ()
         self.known_metrics: dict[MachineId, MachineMetrics] = {}
         self.known_jobs: tuple[ProviderJob, ...] = ()
+        self.known_bills: tuple[Billed, ...] = ()
+        self.known_balance = usd(1_000.0)
         self.views: tuple[UpstreamView, ...] = (upstream_view(), upstream_view(ClientName.INTERNAL, enabled=False))
         self.calls: list[tuple[str, Any]] = []
         self._failures: dict[str, list[ProviderFailure]] = defaultdict(list)
@@ -105,6 +110,10 @@ class ScriptedProvider:
         self._have(machine_id)
         del self.account[machine_id]
 
+    async def migrate(self, machine_id: MachineId, call: Call) -> None:
+        await self._called("migrate", call, machine_id)
+        self._becomes(machine_id, MachineStatus.RUNNING)
+
     async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
         await self._called("metrics", call, machine_id)
         return self.known_metrics.get(machine_id, MachineMetrics())
@@ -132,9 +141,24 @@ class ScriptedProvider:
         wanted = [
             job
             for job in self.known_jobs
-            if (not query.type or job.type == query.type) and (not query.state or job.state == query.state)
+            if (not query.type or job.type == query.type)
+            and (not query.state or job.state == query.state)
+            and query.start_time <= job.created_at
         ]
-        return ProviderJobs(jobs=tuple(wanted), total=len(wanted), source="public")
+        page = wanted[(query.page - 1) * query.page_size : query.page * query.page_size]
+        return ProviderJobs(jobs=tuple(page), total=len(wanted), source="public")
+
+    async def bills(self, query: BillQuery, call: Call) -> tuple[Billed, ...]:
+        await self._called("bills", call, query)
+        return tuple(
+            row
+            for row in self.known_bills
+            if query.machine_id in {None, row.machine_id} and query.start <= row.start < query.end
+        )
+
+    async def balance(self, call: Call) -> Usd:
+        await self._called("balance", call)
+        return self.known_balance
 
     async def upstream(self) -> tuple[UpstreamView, ...]:
         return self.views

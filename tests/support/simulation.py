@@ -30,6 +30,7 @@ from support.simulation_loop import LoopClock, run_virtually
 from support.simulation_novita import BadNovita
 from support.simulation_people import People
 from support.simulation_process import CHANGES, NoAnswer, Process, remember_lives
+from support.simulation_reasons import judge_the_reasons
 from support.simulation_receivers import BadReceivers
 from support.simulation_stage import Stage
 from support.simulation_telling import judge_the_telling
@@ -85,7 +86,7 @@ async def _simulate(seed: int, environment: tuple[tuple[str, str], ...]) -> Outc
         await world.trouble()
         await world.rest()
     evidence = Evidence(stage, world.disk, world.novita, world.receivers, world.people)
-    for judge in (judge_the_end, judge_the_calls, judge_the_telling):
+    for judge in (judge_the_end, judge_the_calls, judge_the_telling, judge_the_reasons):
         judge(evidence)
     began = clock.now()
     return Outcome(seed, tuple(stage.findings), stage.hits, stage.fingerprint(), tuple(stage.trace), began)

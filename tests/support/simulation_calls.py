@@ -7,6 +7,7 @@ from novitai.domain.instance import Verb
 from novitai.domain.machine import MachineStatus
 from support.simulation_judge import ANYTHING_MAY_COME_OF, MAKES_READY, Case, Evidence
 from support.simulation_novita import Arrived
+from support.simulation_people import IDLE_SECONDS
 from support.timed_provider import Kept
 
 S = MachineStatus
@@ -14,11 +15,13 @@ UNDER_WAY_SECONDS = 8.0
 """How long before a call the word may have been acknowledged that took back what it asks for: it was on its way."""
 SETTLE_SECONDS = 60.0
 STARTUP_SECONDS = 120.0
+BRINGS_UP = frozenset({"create", "start", "restart", "migrate"})
 WISHES = {
     "create": MAKES_READY,
     "start": frozenset({Verb.START, Verb.RESTART}),
     "restart": frozenset({Verb.RESTART}),
     "stop": frozenset({Verb.STOP}),
+    "migrate": MAKES_READY,  # it brings back what is to be running, and only that
 }
 
 
@@ -40,6 +43,7 @@ def judge_the_calls(evidence: Evidence) -> None:
     for owner, calls in by_owner.items():
         _bought_once(evidence, cases[owner], [call for call in calls if call.method == "create"])
         _looked_before_again(evidence, cases[owner], calls)
+        _one_replacement(evidence, cases[owner], calls)
 
 
 def _owner(evidence: Evidence, call: Arrived) -> str:
@@ -55,7 +59,18 @@ def _wished(evidence: Evidence, case: Case, call: Arrived) -> bool:
     outside = {why for at, why in evidence.stage.excuses[case.instance.id] if at <= call.at}
     if call.method == "stop" and "stopped outside" in outside:
         return True
+    if call.method == "stop" and _policy_stops(case, call.at):
+        evidence.stage.hits["stopped by a policy"] += 1
+        return True
+    if call.method in BRINGS_UP and call.at > case.ttl_ends_at + UNDER_WAY_SECONDS:
+        return False
     return bool(case.holding(call.at, since=call.at - UNDER_WAY_SECONDS) & WISHES[call.method])
+
+
+def _policy_stops(case: Case, at: float) -> bool:
+    """Its time to live is over, or nobody has said anything of it for as long as it may idle."""
+    said = [word.asked for word in case.words if word.asked <= at and not word.refused and not word.same]
+    return at >= case.ttl_ends_at or (case.order.idle and at - max(said) >= IDLE_SECONDS)
 
 
 def _may_be_discarded(evidence: Evidence, case: Case, kept: Kept) -> bool:
@@ -79,6 +94,17 @@ def _bought_once(evidence: Evidence, case: Case, creates: list[Arrived]) -> None
         there = kept is not None and kept.status_at(after.at) not in {S.REMOVING, S.REMOVED}
         if kept is not None and there and not _may_be_discarded(evidence, case, kept):
             evidence.stage.finding(f"{case.instance.id}: bought beside machine {kept.machine.id} at {after.at:.3f}")
+
+
+def _one_replacement(evidence: Evidence, case: Case, calls: list[Arrived]) -> None:
+    """When a machine comes to be, there is at most one other of that instance: the one that it replaces."""
+    for at in (call.done_at for call in calls if call.method == "create" and call.done_at is not None):
+        there = [
+            kept for kept in case.machines if kept.born <= at and kept.status_at(at) not in {S.REMOVING, S.REMOVED}
+        ]
+        if len(there) > 2:
+            ids = [kept.machine.id for kept in there]
+            evidence.stage.finding(f"{case.instance.id}: {ids} were there at once at {at:.3f}")
 
 
 def _list_was_read(evidence: Evidence, since: float, until: float) -> bool:

@@ -5,6 +5,7 @@ wish and sent once (`simulation_calls`), and was everybody told the truth, once 
 """
 
 from dataclasses import dataclass
+from math import inf
 
 from novitai.domain.ids import marker_of
 from novitai.domain.instance import Instance, Verb
@@ -25,6 +26,7 @@ ANYTHING_MAY_COME_OF = frozenset(
     {"stopped outside", "started outside", "restarted outside", "deleted outside", "vanished", "noticed"}
 )
 STARTS_FAIL_OF = frozenset({"exits", "comes up late", "moved", "odd"}) | REFUSED_BY_NOVITA
+STOPPING_TAKES_SECONDS = 60.0
 READING_SECONDS = 15.0
 """News bears the time at which the reading began that brought it."""
 BAD_NEWS = frozenset({"failed", "startup_failed", "stopped", "reclaimed", "lost", "deleted"})
@@ -38,6 +40,11 @@ class Case:
     instance: Instance
     words: list[Word]
     machines: list[Kept]
+
+    @property
+    def ttl_ends_at(self) -> float:
+        """From when on it is not to run any more."""
+        return self.instance.created_at + self.order.ttl if self.order.ttl is not None else inf
 
     def holding(self, at: float, *, since: float = 0.0) -> set[Verb]:
         """The verbs that may hold at a time: the last word that was acknowledged by `since` (or else `at`), and what may have come after it."""
@@ -145,6 +152,10 @@ def _as_was_asked(evidence: Evidence, case: Case) -> None:
         )
         if case.deleted(now):
             allowed.add(State.DELETED)
+    if allowed != {State.DELETED} and (case.order.idle or now >= case.ttl_ends_at):
+        allowed.add(State.STOPPED)
+    if now >= case.ttl_ends_at + STOPPING_TAKES_SECONDS:
+        allowed.discard(State.READY)
     if state not in allowed:
         asked = ", ".join(sorted(verbs))
         evidence.stage.finding(f"{instance.id} is {state} although {asked} was asked (excuses: {sorted(excuses)})")

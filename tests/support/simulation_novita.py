@@ -53,6 +53,7 @@ TAKEN_WHEN = {
     "stop": frozenset({S.RUNNING}),
     "restart": frozenset({S.RUNNING}),
     "delete": frozenset(S) - {S.REMOVING, S.REMOVED},
+    "migrate": frozenset({S.RUNNING, S.STOPPED}),
 }
 """The statuses in which Novita takes each action (novita-wire.md 7.1)."""
 
@@ -116,6 +117,9 @@ class BadNovita(TimedProvider):
 
     async def delete(self, machine_id: MachineId, call: Call) -> None:
         await self._changed("delete", call, machine_id, "", lambda: self._moved("delete", machine_id))
+
+    async def migrate(self, machine_id: MachineId, call: Call) -> None:
+        await self._changed("migrate", call, machine_id, "", lambda: self._moved("migrate", machine_id))
 
     async def machines(self, page: int, page_size: int, call: Call) -> MachinePage:
         await self._read("machines", "")
@@ -309,6 +313,9 @@ class BadNovita(TimedProvider):
         kept = self._kept(machine_id)
         if kept.at(self._clock.now()).status not in TAKEN_WHEN[method]:
             raise InvalidState("invalid state change", status=400)
+        if method == "migrate":
+            self._move(machine_id, "instanceMigrate")
+            return
         if method == "start":
             self.up = self._boot(kept.machine.name)
         path = {"start": self.up, "stop": self.down, "restart": self.again, "delete": self.gone}[method]

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from novitai.domain.errors import Code, Refusal
+from novitai.domain.idle import AutoStop, SignalName
 from novitai.domain.ids import MachineId, marker_of
 from novitai.domain.instance import Verb
 from novitai.domain.keys import Actor, KeyLimits, Scope
 from novitai.domain.machine import MachineStatus, Port, SpotStatus
+from novitai.domain.migration import Migration, Strategy
 from novitai.operations.receipts import Answer, Draft
 from novitai.operations.requests import Accepted, Context, CreateRequest, VerbRequest
 from novitai.ports.store import StoreUnavailable
@@ -29,6 +31,7 @@ USUAL_REFUSALS = frozenset(
         Code.INVALID_STATE,
         Code.INSTANCE_NOT_STARTABLE,
         Code.NO_CAPACITY,
+        Code.INSUFFICIENT_BALANCE,
         Code.UPSTREAM_ERROR,
         Code.UPSTREAM_TIMEOUT,
         Code.UPSTREAM_AUTH_FAILED,
@@ -38,6 +41,8 @@ USUAL_REFUSALS = frozenset(
     | AGAIN_LATER
 )
 MOST_REPEATS = 60
+IDLE_SECONDS = 240.0
+SOON_IDLE = AutoStop(enabled=True, idle_seconds=IDLE_SECONDS, warn_seconds=60.0, signals=(SignalName.LAST_USED,))
 SAME = "same"
 REFUSED_BY_NOVITA = frozenset(
     {"no capacity", "no capacity for a create", "no balance", "quota", "rejected", "too many requests"}
@@ -67,6 +72,9 @@ class Order:
     keyed: bool
     waits: bool
     protect: bool
+    ttl: float | None = None
+    idle: bool = False
+    strategy: Strategy = Strategy.MIGRATE
     instance_id: str = ""
     answers: list[str] = field(default_factory=list)
 
@@ -108,6 +116,9 @@ class People:
             keyed=chance.random() < 0.6,
             waits=chance.random() < 0.3,
             protect=chance.random() < 0.1,
+            ttl=chance.uniform(60.0, 1200.0) if chance.random() < 0.15 else None,
+            idle=chance.random() < 0.15,
+            strategy=chance.choice((Strategy.MIGRATE, Strategy.REPLACE)),
         )
         self.orders.append(order)
 
@@ -120,6 +131,9 @@ class People:
                 ports=(Port(8080, "http"),),
                 wait_for_capacity_seconds=7200.0 if order.waits else None,
                 protect=order.protect,
+                ttl_seconds=order.ttl,
+                auto_stop=SOON_IDLE if order.idle else None,
+                migration=Migration(strategy=order.strategy),
             )
             creation = process.program.operations.creation
             created = await creation.create(

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from novitai.app.foundation import Replaced
 from novitai.app.program import Program
 from novitai.ports.store import Commit, Conflict, Put, StoreUnavailable
+from novitai.ports.world import Clock
 from support.clock import FakeIds
 from support.memory_store import MemoryDisk, MemoryStore
 from support.simulation_novita import BadNovita
@@ -20,7 +21,7 @@ from support.simulation_stage import Stage
 
 T = TypeVar("T")
 
-CHANGES = frozenset({"commit", "claim", "renew", "create", "start", "stop", "restart", "delete", "post"})
+CHANGES = frozenset({"commit", "claim", "renew", "create", "start", "stop", "restart", "delete", "migrate", "post"})
 READS = frozenset({"get", "get_many", "list", "count", "changes", "revision", "read_log", "count_log", "next_due"})
 UNSHAKEN = frozenset({"close"})
 _LIFE: ContextVar["Process | None"] = ContextVar("life", default=None)
@@ -44,6 +45,7 @@ class Process:
         self.gone = asyncio.Event()
         self.tasks: dict[asyncio.Task[Any], None] = {}
         self.disk: MemoryDisk | None = None
+        self.steady: Clock | None = None
         self._ends_at = ends_at
         self._only = only
         self._points = 0
@@ -63,6 +65,7 @@ class Process:
         store = MemoryStore(disk, clock=self.stage.clock)
         replaced = Replaced(
             clock=self.stage.clock,
+            steady=self.steady,
             ids=ids,
             store=port(Shaky(self, store), store),
             provider=port(Crossing(self, novita), novita),

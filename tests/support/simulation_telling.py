@@ -14,6 +14,8 @@ TRIES = 6
 """Attempts of the usual schedule: after so many an event may be given up."""
 NEWS_TAKES_SECONDS = 60.0
 """How much older than the last reading what is told may be: lists lag, and reading takes its time."""
+READING_TAKES_SECONDS = 0.5
+"""What is told bears the time at which its reading began, and shows what was so when that ended."""
 SHOWN = frozenset({"ok", "reordered", "unpaged", "repeat"})
 MAKES_DOUBLES = ("process ended", "process stopped", "disk away", "disk is slow", "commit loses a race")
 
@@ -86,7 +88,8 @@ def _statuses(evidence: Evidence, machine_id: str | None, at: float) -> set[Mach
     if kept is None:
         return {S.REMOVED}
     since = _last_reading(evidence, at) - NEWS_TAKES_SECONDS
-    return {kept.status_at(at)} | {before for changed, before in kept.was if since <= changed <= at}
+    shown = {kept.status_at(at), kept.status_at(at + READING_TAKES_SECONDS)}
+    return shown | {before for changed, before in kept.was if since <= changed <= at}
 
 
 def _last_reading(evidence: Evidence, at: float) -> float:

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from novitai.domain.errors import Broken, Gone, ProviderFailure
+from novitai.domain.errors import Broken, Gone, InvalidState, ProviderFailure
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import Instance
-from novitai.domain.machine import Machine, MachineStatus, PortMapping
+from novitai.domain.machine import BillingMode, Machine, MachineStatus, PortMapping, SpotStatus
 from novitai.domain.metrics import MachineMetrics, Sample, Window
-from novitai.ports.provider import Call, MachineOrder, MachinePage
+from novitai.ports.provider import Call, MachineOrder, MachinePage, ProviderJob, ProviderJobQuery, ProviderJobs
 from novitai.ports.world import Clock
 from support import builders
 from support.scripted_provider import ScriptedProvider
@@ -28,8 +28,10 @@ UP: Path = ((0.0, MachineStatus.PENDING), (5.0, MachineStatus.STARTING), (20.0, 
 DOWN: Path = ((0.0, MachineStatus.STOPPING), (8.0, MachineStatus.STOPPED))
 AGAIN: Path = ((0.0, MachineStatus.RESTARTING), (10.0, MachineStatus.RUNNING))
 GONE: Path = ((0.0, MachineStatus.REMOVING), (6.0, MachineStatus.REMOVED))
+MOVED: Path = ((0.0, MachineStatus.MIGRATING), (120.0, MachineStatus.RUNNING))
+STUCK: Path = ((0.0, MachineStatus.MIGRATING),)
 
-CHANGING = frozenset({"create", "start", "stop", "restart", "delete"})
+CHANGING = frozenset({"create", "start", "stop", "restart", "delete", "migrate"})
 LIES = (
     "empty",  # nothing, and a total of nothing
     "truncated",  # half of the machines, with the true total
@@ -62,13 +64,32 @@ class Failing:
 
 
 @dataclass
+class Move:
+    """A migration of Novita's: its job. `fails_at`: when it is given up, with the machine left `migrating`."""
+
+    job: ProviderJob
+    began: float
+    fails_at: float | None = None
+
+    def at(self, now: float, machine: Machine | None) -> ProviderJob:
+        state = "running"
+        if self.fails_at is not None:
+            state = "fail" if now >= self.fails_at else "running"
+        elif machine is not None and machine.status is not MachineStatus.MIGRATING:
+            state = "break" if machine.status.leaving else "success"
+        error = "migrate instance failed: target node not ready" if state == "fail" else ""
+        return msgspec.structs.replace(self.job, state=state, error=error)
+
+
+@dataclass
 class Kept:
-    """A machine of the account and what it will be when."""
+    """A machine of the account and what it will be when. `moved`: what else is true once a migration is over."""
 
     machine: Machine
     born: float
     coming: list[tuple[float, MachineStatus]] = field(default_factory=list)
     was: list[tuple[float, MachineStatus]] = field(default_factory=list)
+    moved: dict[str, Any] = field(default_factory=dict)
 
     def follow(self, path: Path, *, now: float) -> None:
         self.coming = [(now + after, status) for after, status in path]
@@ -78,7 +99,8 @@ class Kept:
         while self.coming and self.coming[0][0] <= now:
             when, status = self.coming.pop(0)
             self.was.append((when, self.machine.status))
-            self.machine = msgspec.structs.replace(self.machine, status=status, provider_status=str(status))
+            ended, self.moved = (self.moved, {}) if status is not MachineStatus.MIGRATING else ({}, self.moved)
+            self.machine = msgspec.structs.replace(self.machine, status=status, provider_status=str(status), **ended)
         return self.machine
 
     def status_at(self, moment: float) -> MachineStatus:
@@ -92,7 +114,12 @@ class TimedProvider(ScriptedProvider):
         super().__init__(clock=clock)
         self.kept: dict[MachineId, Kept] = {}
         self.log: list[Made] = []
-        self.up, self.down, self.again, self.gone = UP, DOWN, AGAIN, GONE
+        self.up, self.down, self.again, self.gone, self.moving = UP, DOWN, AGAIN, GONE, MOVED
+        self.move_fails_after: float | None = None
+        """Migrations asked for from now on fail after so long, and leave their machine `migrating`."""
+        self.moves: list[Move] = []
+        self.jobs_beyond = 0
+        """How many jobs the total counts that no page shows."""
         self.list_lag = 0.0
         self.stale_seconds = 60.0
         self.metrics_lag = 60.0
@@ -127,6 +154,10 @@ class TimedProvider(ScriptedProvider):
         kept = self.kept[MachineId(machine_id)]
         kept.machine = msgspec.structs.replace(kept.machine, **fields)
         kept.follow(path, now=self._clock.now())
+
+    def moves_by_itself(self, machine_id: str) -> None:
+        """Novita migrates a machine without having been asked."""
+        self._move(MachineId(machine_id), "autoInstanceMigrate")
 
     # ── asking ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -171,6 +202,24 @@ class TimedProvider(ScriptedProvider):
 
     async def delete(self, machine_id: MachineId, call: Call) -> None:
         await self._done("delete", call, machine_id, lambda: self._follow(machine_id, self.gone))
+
+    async def migrate(self, machine_id: MachineId, call: Call) -> None:
+        await self._done("migrate", call, machine_id, lambda: self._move(machine_id, "instanceMigrate"))
+
+    async def jobs(self, query: ProviderJobQuery, call: Call) -> ProviderJobs:
+        await self._arrives("jobs", call, query)
+        now = self._clock.now()
+        told = [move.at(now, self._seen(move.job.instance_id)) for move in reversed(self.moves)]
+        found = [
+            job
+            for job in [*self.known_jobs, *told]
+            if query.type in ("", job.type)
+            and query.state in ("", job.state)
+            and query.start_time <= job.created_at
+            and (not query.end_time or job.created_at <= query.end_time)
+        ]
+        page = found[(query.page - 1) * query.page_size : query.page * query.page_size]
+        return ProviderJobs(jobs=tuple(page), total=len(found) + self.jobs_beyond, source="public")
 
     async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
         await self._arrives("metrics", call, machine_id)
@@ -232,6 +281,29 @@ class TimedProvider(ScriptedProvider):
 
     def _follow(self, machine_id: MachineId, path: Path) -> None:
         self._kept(machine_id).follow(path, now=self._clock.now())
+
+    def _move(self, machine_id: MachineId, kind: str) -> None:
+        now, kept = self._clock.now(), self._kept(machine_id)
+        taken = kept.at(now).status in {MachineStatus.RUNNING, MachineStatus.STOPPED}
+        if not taken or kept.machine.spot_status in {SpotStatus.NOTIFIED, SpotStatus.RECLAIMING}:
+            raise InvalidState("invalid state change", reason="CONFLICT", status=400)
+        fails = None if self.move_fails_after is None else now + self.move_fails_after
+        job = ProviderJob(
+            id=f"job{len(self.moves) + 1:013d}",
+            type=kind,
+            state="running",
+            error="",
+            instance_id=machine_id,
+            created_at=float(int(now)),
+        )
+        self.moves.append(Move(job, now, fails))
+        spot = kept.machine.billing_mode is BillingMode.SPOT
+        kept.moved = {"reclaim_at": 0.0, "spot_status": SpotStatus.RUNNING if spot else SpotStatus.NONE}
+        kept.follow(self.moving if fails is None else STUCK, now=now)
+
+    def _seen(self, machine_id: str) -> Machine | None:
+        kept = self.kept.get(MachineId(machine_id))
+        return kept.at(self._clock.now()) if kept is not None else None
 
     def _kept(self, machine_id: MachineId) -> Kept:
         kept = self.kept.get(machine_id)

@@ -9,13 +9,14 @@ is the outside evidence. For use in a `VirtualLoop`; modes that need a real conn
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict, MultiDict
 
-from novita_simulator.calls import Call
+from novita_simulator.calls import Call, CallLog
 from novita_simulator.http.edge import Edge
 from novita_simulator.scenario import Scenario
 from novita_simulator.settings import Delays, Settings, Switches
@@ -29,7 +30,8 @@ from novitai.ports.world import Clock
 from support.clock import FakeIds
 
 BASE = "/gpu-instance/openapi"
-ACCOUNT_BASE = "/openapi/v1"
+BASES = {BreakerName.ACCOUNT: "/openapi/v1", BreakerName.INTERNAL: ""}
+"""Where other APIs than the usual one are."""
 Latency = Callable[[Request[Any]], tuple[float, float]]
 """Seconds on the way there and back."""
 Spoil = Callable[[Request[Any], Reply], Reply]
@@ -79,6 +81,20 @@ class _Arriving:
         return self.body
 
 
+class Calls(CallLog):
+    """The log of calls, with those that were to change something at hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.posts: list[Call] = []
+
+    def receive(self, **call: Any) -> Call:
+        received = super().receive(**call)
+        if received.method == "POST":
+            self.posts.append(received)
+        return received
+
+
 class VirtualNovita:
     """See the module's text. `spoil` may change what arrives at the client, after the simulator noted what it answered."""
 
@@ -95,6 +111,7 @@ class VirtualNovita:
         self._latency = latency
         settings = Settings(switches=switches or Switches(apps=False), delays=delays or Delays())
         self.stage = Stage(Scenario(settings=settings, balance_usd=balance_usd), now=clock.now())
+        self.stage.calls = self._calls = Calls()
         self.spoil: Spoil = lambda _request, reply: reply
         self._edge = Edge(stage=self.stage, advance=self._advance, closing=asyncio.Event())
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -103,6 +120,11 @@ class VirtualNovita:
     def calls(self) -> list[Call]:
         """Every call that arrived, in order."""
         return self.stage.calls.since(0.0)
+
+    @property
+    def posts(self) -> list[Call]:
+        """Every call that was to change something, in order."""
+        return self._calls.posts
 
     def arrivals(self, path: str = "") -> list[float]:
         """When calls arrived."""
@@ -125,7 +147,10 @@ class VirtualNovita:
 
     async def receive(self, request: Request[Any], correlation_id: str) -> Reply:
         """A call on its way there, at the door, and its answer on the way back. What was sent arrives, whoever waits for it."""
-        task = asyncio.get_running_loop().create_task(self._carried(request, correlation_id))
+        carried = self._carried(request, correlation_id)
+        task = asyncio.get_running_loop().create_task(
+            carried, context=Context()
+        )  # it outlives the process that sent it
         self._under_way.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
@@ -139,7 +164,7 @@ class VirtualNovita:
         await self._clock.sleep(there)
         arriving = _Arriving(
             method=request.method,
-            path=(ACCOUNT_BASE if request.breaker is BreakerName.ACCOUNT else f"{BASE}") + request.path,
+            path=BASES.get(request.breaker, BASE) + request.path,
             query=MultiDict(request.query),
             headers=CIMultiDict({"Authorization": "Bearer sim-key", "X-Correlation-ID": correlation_id}),
             body=request.body or b"",

@@ -136,7 +136,7 @@ def _acted(ask: Ask, documented: object) -> object:
 
 def _migrate(ask: Ask) -> object:
     job = moves.migrate(ask.world, _instance_id(ask), ask.now)
-    return {"jobId": job.id, "instanceId": job.instance_id}
+    return _acted(ask, {"jobId": job.id, "instanceId": job.instance_id})
 
 
 def _edit(ask: Ask) -> object:

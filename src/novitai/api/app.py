@@ -43,8 +43,10 @@ def build_inner(parts: ApiParts) -> FastAPI:
         reads=parts.reads,
         freshness=parts.freshness,
         idleness=parts.idleness,
+        costs=parts.costs,
+        explaining=parts.explaining,
         usual_check=parts.settings.health_check,
-        limits=parts.settings.start_limits,
+        usual_move=parts.settings.move_rule,
     )
     app.state.hub = Hub(history=History(parts.store), reads=parts.reads, clock=parts.clock)
     settings = parts.settings

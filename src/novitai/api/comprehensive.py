@@ -90,13 +90,15 @@ def _wanted(machine: Machine, wanted: Filter) -> bool:
 def consistency(instance: Instance, machine: Machine, seen_at: float) -> Consistency:
     """Whether our state agrees with the machine's status as last read, and whose is the newer one if not."""
     allowed = _AGREES.get(machine.status)
-    if allowed is None or instance.state in allowed:
+    if (
+        allowed is None or instance.state in allowed or instance.former is not None
+    ):  # which of its two machines is shown varies
         return "consistent"
     return "local-newer" if instance.state_since >= seen_at else "novita-newer"
 
 
 def _ours(parts: ApiParts, instance: Instance, shown: dict[str, Any]) -> ComprehensiveInstanceAnswer:
-    seen = parts.freshness.machines.get(instance.machine.id) if instance.machine is not None else None
+    seen = parts.freshness.machines.get(instance.serving.id) if instance.serving is not None else None
     if seen is None:
         return ComprehensiveInstanceAnswer(**shown, **_provider(None), source="local", data_consistency="consistent")
     machine, seen_at = seen
@@ -153,7 +155,7 @@ def _provider(machine: Machine | None) -> dict[str, Any]:
     """What only Novita says; environment values are not in its list as we keep it."""
     if machine is None:
         names = ("novita_status", "status_error", "cluster_name", "cpu_num", "memory", "rootfs_size")
-        return dict.fromkeys((*names, "spot_status", "spot_reclaim_time"))
+        return dict.fromkeys((*names, "spot_status", "spot_reclaim_time", "auto_migrate"))
     return {
         "novita_status": machine.provider_status,
         "status_error": machine.error or None,
@@ -163,6 +165,7 @@ def _provider(machine: Machine | None) -> dict[str, Any]:
         "rootfs_size": machine.rootfs_gb,
         "spot_status": str(machine.spot_status),
         "spot_reclaim_time": iso_or_none(machine.reclaim_at),
+        "auto_migrate": machine.auto_migrate,
     }
 
 

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from novitai.domain.budget import Period
 from novitai.domain.events import MEANING, FactType
 from novitai.domain.idle import Deed, SignalName
 from novitai.domain.instance import Phase
 from novitai.domain.lifecycle import State
+from novitai.domain.migration import Cause, Way
 
 _TIME = {"type": "string", "format": "date-time"}
 _TIME_OR_NULL = {"type": ["string", "null"], "format": "date-time"}
@@ -110,7 +112,77 @@ _SIGNAL = {
     },
 }
 
+_BUDGET = {
+    "budgetId": {"type": "string", "description": "That of the instance, when it is the instance's own budget."},
+    "instanceId": _TEXT_OR_NULL,
+    "name": {"type": "string"},
+    "period": {"enum": [*map(str, Period), None], "description": "null: the instance's whole life."},
+    "scope": {"type": "object", "properties": {"label": _TEXT_OR_NULL, "key": _TEXT_OR_NULL}},
+    "hardStop": {"type": "boolean"},
+    "thresholds": {"type": "array", "items": {"type": "integer"}},
+    "threshold": {"type": "integer", "description": "The one that is reached, in percent."},
+    "percent": {"type": "number"},
+    "spentUsd": {"type": "number"},
+    "limitUsd": {"type": "number"},
+    "forecastUsd": {"type": ["number", "null"], "description": "What the period will come to."},
+    "usdPerHour": {"type": "number"},
+    "resetsAt": _TIME_OR_NULL,
+}
+
+_WAY = {
+    "enum": [*map(str, Way), None],
+    "description": "Novita's own move, or another machine; null: nothing was begun.",
+}
+_CAUSE = {"enum": [*map(str, Cause), None]}
+_MOVING = {"way": _WAY, "cause": _CAUSE, "since": {**_TIME, "description": "When the cause was first seen."}}
+
 _DATA: dict[FactType, dict[str, Any]] = {
+    FactType.SPOT_NOTICE: {"reclaimAt": _TIME_OR_NULL},
+    FactType.RECLAIMED: {
+        "reclaimAt": _TIME_OR_NULL,
+        "machineId": {"type": "string", "description": "When it was being replaced: which of the two machines."},
+    },
+    FactType.MIGRATING: {
+        **_MOVING,
+        "machineId": {"type": "string", "description": "The machine that is left."},
+        "reclaimAt": _TIME_OR_NULL,
+    },
+    FactType.MIGRATED: {
+        **_MOVING,
+        "fromMachineId": {"type": "string"},
+        "toMachineId": {"type": "string"},
+        "productId": {"type": "string"},
+        "productName": {"type": "string"},
+        "region": {"type": "string"},
+        "billingMode": {"type": "string"},
+        "pricePerHour": {"type": "number"},
+        "secondsToAsk": {"type": "number", "description": "From the cause to the first call that brings it back."},
+        "secondsToReady": {"type": "number", "description": "From the cause to this moment."},
+    },
+    FactType.MIGRATION_FAILED: {
+        "way": _WAY,
+        "cause": _CAUSE,
+        "machineId": _TEXT_OR_NULL,
+        "error": {"type": "object", "properties": {"code": {"type": "string"}, "message": {"type": "string"}}},
+        "offers": {
+            "type": "array",
+            "description": "What refused or did not fit.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "productId": {"type": "string"},
+                    "clusterId": {"type": "string"},
+                    "billingMode": {"type": "string"},
+                    "code": {"type": "string"},
+                    "reason": {"type": "string"},
+                },
+            },
+        },
+    },
+    FactType.BUDGET_THRESHOLD: _BUDGET,
+    FactType.BUDGET_EXCEEDED: _BUDGET,
+    FactType.AUTH_FAILED: {"reason": {"type": "string", "description": "Novita's own word."}},
+    FactType.BALANCE_EXHAUSTED: {"reason": {"type": "string", "description": "Novita's own word."}},
     FactType.STARTUP_PROGRESS: {"phase": {"enum": [str(phase) for phase in Phase]}},
     FactType.READY: {
         "healthCheckResult": {
@@ -164,6 +236,30 @@ _DATA: dict[FactType, dict[str, Any]] = {
         "createdAt": _TIME_OR_NULL,
         "firstSeenAt": _TIME,
         "ours": {"type": "boolean", "description": "Its name bears this installation's marker."},
+    },
+    FactType.BALANCE_LOW: {
+        "balance": {"type": "number", "description": "USD."},
+        "perHour": {"type": "number", "description": "What runs now, USD per hour."},
+        "hoursLeft": {"type": "number"},
+        "alertHours": {"type": "number", "description": "`BALANCE_ALERT_HOURS`."},
+    },
+    FactType.COST_DIFFERENCE: {
+        "date": {"type": "string", "format": "date", "description": "The day, in UTC."},
+        "ours": {"type": "number", "description": "Our figure before it was adjusted, USD."},
+        "billed": {"type": "number", "description": "Novita's, USD."},
+        "differences": {
+            "type": "array",
+            "description": "The largest ones.",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "instanceId": {"type": "string"},
+                    "novitaInstanceId": {"type": "string"},
+                    "ours": {"type": "number"},
+                    "billed": {"type": ["number", "null"], "description": "Null: the bill does not have the machine."},
+                },
+            },
+        },
     },
     FactType.PRICE_BELOW: {
         "alert": {"type": "string", "description": "As written in `PRICE_ALERTS`."},

@@ -1,6 +1,6 @@
 """Machines without a record as people see them: what was noted when they were first seen, with what the last sweep says now."""
 
-from novitai.api.costs import Billing
+from novitai.api.costs import estimate
 from novitai.api.parts import ApiParts
 from novitai.api.schemas.fleet import OrphanAnswer
 from novitai.domain.ids import InstanceId
@@ -57,7 +57,7 @@ def _answer(
             "gpuNum": orphan.gpu_num,
             "billingMode": str(orphan.billing_mode) if orphan.billing_mode is not None else None,
             "pricePerHour": dollars(price) if price is not None else None,
-            "costSoFar": None if price is None else _billing(orphan, machine, price).dollars_at(now),
+            "costSoFar": None if price is None else _cost(orphan, machine, price, now=now),
             "ageSeconds": round(max(0.0, now - since), 3),
             "firstSeenAt": iso(orphan.first_seen_at),
             "createdAt": iso_or_none(orphan.created_at or None),
@@ -65,9 +65,9 @@ def _answer(
     )
 
 
-def _billing(orphan: Orphan, machine: Machine | None, price: Usd) -> Billing:
+def _cost(orphan: Orphan, machine: Machine | None, price: Usd, *, now: float) -> float:
     """An estimate: the price over the time since it began to run, as far as Novita tells; Novita's bill decides."""
     status = machine.status if machine is not None else orphan.status
     since = (machine.started_at if machine is not None else 0.0) or orphan.created_at or orphan.first_seen_at
-    until = machine.stopped_at if machine is not None and status is MachineStatus.STOPPED else None
-    return Billing(price, since, until)
+    until = machine.stopped_at if machine is not None and status is MachineStatus.STOPPED else now
+    return estimate(price, since=since, until=until)

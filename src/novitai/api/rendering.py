@@ -11,17 +11,19 @@ from math import inf
 import msgspec
 
 from novitai.api.costs import Billing, billing_of
-from novitai.api.idle_view import action_of, policy_of
-from novitai.api.views import IdlePart, view_of
+from novitai.api.idle_view import policy_of
+from novitai.api.next_action import next_action
+from novitai.api.views import migration_of, view_of
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import HealthCheck
+from novitai.domain.migration import MoveRule
 from novitai.domain.times import iso
+from novitai.operations.costs import Costs
+from novitai.operations.explanation import Explaining
 from novitai.operations.freshness import Freshness
 from novitai.operations.idle import Idleness
 from novitai.operations.ledger import Snapshot
 from novitai.operations.reads import ReadModel
-from novitai.policies.schedule import judge
-from novitai.policies.steps import Limits
 
 _ENCODER = msgspec.json.Encoder()
 _NULL = b"null"
@@ -37,21 +39,31 @@ class _Fragment(msgspec.Struct, frozen=True):
     billing: Billing
     machine_id: MachineId | None
     holds_until: float
-    idle: object
-    """What the idle stop went by: last use, announcement, reading."""
+    mark: object
+    """What else the policies went by: last use, announcement, reading, pauses."""
 
 
 class Renderer:
     """Writes instances. Keeps a fragment for each live instance and no more."""
 
     def __init__(
-        self, *, reads: ReadModel, freshness: Freshness, idleness: Idleness, usual_check: HealthCheck, limits: Limits
+        self,
+        *,
+        reads: ReadModel,
+        freshness: Freshness,
+        idleness: Idleness,
+        costs: Costs,
+        explaining: Explaining,
+        usual_check: HealthCheck,
+        usual_move: MoveRule,
     ) -> None:
         self._reads = reads
         self._freshness = freshness
         self._idleness = idleness
+        self._costs = costs
+        self._explaining = explaining
         self._usual_check = usual_check
-        self._limits = limits
+        self._usual_move = usual_move
         self._fragments: dict[str, _Fragment] = {}
 
     def page(self, snapshots: Sequence[Snapshot], *, total: int, next_cursor: str | None, now: float) -> bytes:
@@ -69,14 +81,14 @@ class Renderer:
 
     def _items(self, snapshots: Iterable[Snapshot], now: float) -> Iterable[bytes]:
         stale = b"true" if self._freshness.stale else b"false"
-        used, seen = self._reads.last_used, self._freshness.seen_at
+        used, seen, adjusted = self._reads.last_used, self._freshness.seen_at, self._costs.adjusted
         for snapshot in snapshots:
             fragment = self._fragment(snapshot, now)
             last_used = used(snapshot.instance.id)
             last_synced = seen(fragment.machine_id) if fragment.machine_id is not None else None
             yield b'%s,"costSoFar":%.5f,"lastUsedAt":%s,"lastSyncedAt":%s,"stale":%s}' % (
                 fragment.head,
-                fragment.billing.dollars_at(now),
+                fragment.billing.dollars_at(now, adjusted=adjusted(snapshot.instance.id)),
                 _NULL if last_used is None else _quoted(last_used),
                 _NULL if last_synced is None else _quoted(last_synced),
                 stale,
@@ -89,7 +101,7 @@ class Renderer:
             kept is not None
             and kept.version == snapshot.version
             and now < kept.holds_until
-            and kept.idle == self._idleness.mark(instance)
+            and kept.mark == self._explaining.mark(instance)
         ):
             return kept
         made = self._encode(snapshot, now)
@@ -98,18 +110,18 @@ class Renderer:
         return made
 
     def _encode(self, snapshot: Snapshot, now: float) -> _Fragment:
-        instance, judged = snapshot.instance, self._idleness.judge(snapshot)
-        rule = self._idleness.rule(instance)
-        idle = IdlePart(policy=policy_of(instance.spec.auto_stop, rule), action=action_of(judged))
-        view = view_of(instance, usual_check=self._usual_check, limits=self._limits, idle=idle, now=now)
-        changes_at = judge(instance, now=now).look_at
+        instance, prospect = snapshot.instance, self._explaining.prospect(snapshot, now)
+        idle = policy_of(instance.spec.auto_stop, self._idleness.rule(instance))
+        policies = {"autoStop": idle, "migration": migration_of(instance.spec.migration, self._usual_move)}
+        coming = next_action(prospect.coming)
+        view = view_of(instance, usual_check=self._usual_check, policies=policies, coming=coming)
         return _Fragment(
             version=snapshot.version,
             head=_ENCODER.encode(view)[:-1],
             billing=billing_of(instance),
-            machine_id=instance.machine.id if instance.machine else None,
-            holds_until=inf if changes_at is None else changes_at,
-            idle=self._idleness.mark(instance),
+            machine_id=instance.serving.id if instance.serving else None,
+            holds_until=inf if prospect.holds_until is None else prospect.holds_until,
+            mark=self._explaining.mark(instance),
         )
 
     def _keep(self, instance_id: str, fragment: _Fragment) -> None:

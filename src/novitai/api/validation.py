@@ -7,9 +7,6 @@ from fastapi.exceptions import RequestValidationError
 
 from novitai.domain.errors import Code, FieldProblem, Refusal
 
-NOT_YET = frozenset({"migration", "budget"})
-"""Fields that are named by the contract and not offered by this version: refused, so that nobody relies on them unawares."""
-
 MOST_PROBLEMS = 100
 """More mistakes than that are not told one by one: an answer must not be many times as large as its request."""
 LONGEST_PATH = 500
@@ -29,7 +26,7 @@ def problems_of(errors: Iterable[Mapping[str, Any]]) -> list[FieldProblem]:
     found: dict[str, FieldProblem] = {}
     for error in errors:
         path = field_path(error["loc"])
-        found.setdefault(path[:LONGEST_PATH], FieldProblem(path[:LONGEST_PATH], _sentence(error, path)))
+        found.setdefault(path[:LONGEST_PATH], FieldProblem(path[:LONGEST_PATH], _sentence(error)))
         if len(found) == MOST_PROBLEMS:
             break
     return list(found.values())
@@ -46,11 +43,10 @@ def field_path(location: Sequence[str | int]) -> str:
     return path or str(location[0] if location else "body")
 
 
-def _sentence(error: Mapping[str, Any], path: str) -> str:
+def _sentence(error: Mapping[str, Any]) -> str:
     kind = error["type"]
     if kind == "extra_forbidden":
-        later = path in NOT_YET
-        return "is not offered by this version" if later else "is not a known field"
+        return "is not a known field"
     if kind == "missing":
         return "is required"
     return str(error["msg"]).removeprefix("Value error, ")

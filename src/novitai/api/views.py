@@ -8,14 +8,16 @@ from typing import Any
 
 import msgspec
 
-from novitai.api.next_action import NextAction, next_action
+from novitai.api.next_action import NextAction
 from novitai.domain.instance import EndpointHealth, HealthCheck, Instance, LastError, Refusal
 from novitai.domain.machine import BillingMode
+from novitai.domain.migration import Migration, MoveRule, resolved
 from novitai.domain.money import dollars
-from novitai.domain.schedule import Schedule
 from novitai.domain.times import iso, iso_or_none
+from novitai.policies.budget import budget_value
+from novitai.policies.schedule_verdict import schedule_value, ttl_value
 from novitai.policies.startup import health_view
-from novitai.policies.steps import Limits
+from novitai.policies.verdicts import check_value, source
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -145,26 +147,21 @@ class InstanceView(View, frozen=True, kw_only=True):
     links: dict[str, str]
 
 
-class IdlePart(msgspec.Struct, frozen=True, kw_only=True):
-    """The idle stop of an instance: its rule, each value with its source, and what it would do next."""
-
-    policy: dict[str, dict[str, Any]]
-    action: NextAction | None
-
-
 def view_of(
-    instance: Instance, *, usual_check: HealthCheck, limits: Limits, idle: IdlePart, now: float
+    instance: Instance, *, usual_check: HealthCheck, policies: dict[str, dict[str, Any]], coming: NextAction | None
 ) -> InstanceView:
-    """The instance as it is recorded, and what comes next as of now. `usual_check` and `limits` are the settings that hold where
-    nothing was said.
+    """The instance as it is recorded. `usual_check`: the setting that holds where nothing was said; `policies`: those of its policies
+    that are several values, each with its source; `coming`: what comes next.
+
+    While its machine is being replaced, the machine shown is the one that users reach.
     """
-    offer, machine = instance.offer, instance.machine
+    offer, machine = instance.offer, instance.serving
     return InstanceView(
         id=instance.id,
         novita_instance_id=machine.id if machine else None,
         name=instance.name,
         status=str(instance.state),
-        desired=_desired(instance),
+        desired=desired_of(instance),
         operation=_operation(instance),
         gpu_num=offer.gpu_num,
         product_name=offer.product_name,
@@ -180,8 +177,8 @@ def view_of(
         connection_details=_connection(instance),
         health_check=_health(instance),
         spot=_spot(instance),
-        policies=_policies(instance, usual_check) | {"autoStop": idle.policy},
-        next_action=next_action(instance, limits, idle=idle.action, now=now),
+        policies=_policies(instance, usual_check) | policies,
+        next_action=coming,
         created_at=iso(instance.created_at),
         started_at=iso_or_none(instance.started_at),
         ready_at=iso_or_none(instance.ready_at),
@@ -197,10 +194,11 @@ def view_of(
 def links_of(instance_id: str) -> dict[str, str]:
     """Where to go on from an instance."""
     here = f"/api/instances/{instance_id}"
-    return {"self": here, "events": f"{here}/events", "deliveries": f"{here}/deliveries"}
+    return {"self": here, "events": f"{here}/events", "explain": f"{here}/explain", "deliveries": f"{here}/deliveries"}
 
 
-def _desired(instance: Instance) -> DesiredView:
+def desired_of(instance: Instance) -> DesiredView:
+    """What is wanted of an instance, and who said so."""
     desired = instance.desired
     return DesiredView(
         state=str(desired.state),
@@ -225,14 +223,14 @@ def _operation(instance: Instance) -> OperationView:
 
 
 def _ports(instance: Instance) -> list[PortView]:
-    served = instance.machine.ports if instance.machine else ()
+    served = instance.serving.ports if instance.serving else ()
     if served:
         return [PortView(port=port.port, endpoint=port.endpoint or None, type=port.type) for port in served]
     return [PortView(port=port.port, endpoint=None, type=port.type) for port in instance.spec.ports]
 
 
 def _connection(instance: Instance) -> ConnectionView | None:
-    connection = instance.machine.connection if instance.machine else None
+    connection = instance.serving.connection if instance.serving else None
     if connection is None:
         return None
     return ConnectionView(
@@ -269,10 +267,23 @@ def _endpoint(endpoint: EndpointHealth) -> EndpointView:
 
 
 def _spot(instance: Instance) -> SpotView | None:
-    machine = instance.machine
-    if instance.offer.billing_mode is not BillingMode.SPOT or machine is None:
+    machine = instance.serving
+    mode = instance.offer.billing_mode if machine is None else machine.billing_mode or instance.offer.billing_mode
+    if mode is not BillingMode.SPOT or machine is None:
         return None
     return SpotView(status=str(machine.spot_status), reclaim_at=iso_or_none(machine.reclaim_at))
+
+
+def migration_of(asked: Migration | None, usual: MoveRule) -> dict[str, dict[str, Any]]:
+    """Every value of the rule of migration that holds, and whether the request or the settings said it."""
+    rule = resolved(asked, usual)
+    said_enabled = asked is not None and asked.enabled is not None
+    said_strategy = asked is not None and asked.strategy is not None
+    return {
+        "enabled": {"value": rule.enabled, "source": source(said=said_enabled)},
+        "strategy": {"value": str(rule.strategy), "source": source(said=said_strategy)},
+        "dryRun": {"value": rule.dry_run, "source": source(said=False)},
+    }
 
 
 def _policies(instance: Instance, usual: HealthCheck) -> dict[str, dict[str, Any]]:
@@ -280,41 +291,13 @@ def _policies(instance: Instance, usual: HealthCheck) -> dict[str, dict[str, Any
     spec, check = instance.spec, instance.health_check
     cap, wait = spec.requirement.max_price_per_hour, spec.wait_for_capacity_seconds
     return {
-        "healthCheck": {"value": _check(check), "source": _source(said=check != usual)},
-        "protect": {"value": spec.protect, "source": _source(said=spec.protect)},
-        "maxPricePerHour": {"value": None if cap is None else dollars(cap), "source": _source(said=cap is not None)},
-        "waitForCapacitySeconds": {"value": wait, "source": _source(said=wait is not None)},
-        "ttl": {"value": _ttl(instance), "source": _source(said=spec.ttl is not None)},
-        "schedule": {"value": _schedule(spec.schedule), "source": _source(said=spec.schedule is not None)},
-    }
-
-
-def _ttl(instance: Instance) -> dict[str, Any] | None:
-    ttl = instance.spec.ttl
-    return None if ttl is None else {"seconds": ttl.seconds, "endsAt": iso_or_none(instance.ttl_ends_at)}
-
-
-def _schedule(schedule: Schedule | None) -> dict[str, Any] | None:
-    if schedule is None:
-        return None
-    return {"start": schedule.start, "stop": schedule.stop, "timezone": schedule.timezone}
-
-
-def _source(*, said: bool) -> str:
-    return "request" if said else "default"
-
-
-def _check(check: HealthCheck) -> dict[str, Any]:
-    return {
-        "type": str(check.type) if check.type else None,
-        "port": check.port,
-        "path": check.path,
-        "expectStatus": list(check.expect_status),
-        "expectBody": check.expect_body,
-        "timeoutMs": check.timeout_ms,
-        "retryAttempts": check.retry_attempts,
-        "retryDelayMs": check.retry_delay_ms,
-        "maxWaitTimeMs": check.max_wait_time_ms,
+        "healthCheck": {"value": check_value(check), "source": source(said=check != usual)},
+        "protect": {"value": spec.protect, "source": source(said=spec.protect)},
+        "maxPricePerHour": {"value": None if cap is None else dollars(cap), "source": source(said=cap is not None)},
+        "waitForCapacitySeconds": {"value": wait, "source": source(said=wait is not None)},
+        "ttl": {"value": ttl_value(instance), "source": source(said=spec.ttl is not None)},
+        "schedule": {"value": schedule_value(spec.schedule), "source": source(said=spec.schedule is not None)},
+        "budget": {"value": budget_value(spec.budget), "source": source(said=spec.budget is not None)},
     }
 
 

@@ -9,6 +9,7 @@ from novitai.config import Settings
 from novitai.domain.idle import IdleRule
 from novitai.domain.instance import HealthCheck
 from novitai.domain.machine import BillingMode
+from novitai.domain.migration import MoveRule
 from novitai.domain.money import Usd
 from novitai.domain.offers import Placement
 from novitai.domain.prices import PriceAlert
@@ -18,6 +19,7 @@ from novitai.operations.creation import PlacementDefaults
 from novitai.policies.steps import Limits
 from novitai.policies.strays import ExtraMachines
 from novitai.reconcilers.adoption import AdoptionSettings
+from novitai.reconcilers.costs import CostSettings
 from novitai.reconcilers.health import ProbeSettings
 from novitai.reconcilers.lifecycle import LifecycleSettings
 from novitai.reconcilers.observer import ObserverSettings
@@ -143,6 +145,12 @@ def idle_rule(settings: Settings) -> IdleRule:
     )
 
 
+def move_rule(settings: Settings) -> MoveRule:
+    """What is done about machines that Novita takes back, unless an instance says otherwise. Who only observes moves nothing."""
+    asked = settings.migration
+    return MoveRule(enabled=asked.enabled, dry_run=asked.dry_run or observes(settings))
+
+
 def observer(settings: Settings, installation: str) -> ObserverSettings:
     """How Novita is watched."""
     return ObserverSettings(
@@ -160,6 +168,12 @@ def adoption(settings: Settings, installation: str) -> AdoptionSettings:
     return AdoptionSettings(installation=installation, interval=settings.lifecycle.sync_interval)
 
 
+def costs(settings: Settings) -> CostSettings:
+    """How the ledger is held against Novita's bill and balance."""
+    asked = settings.costs
+    return CostSettings(bill_delay=asked.bill_delay, balance_alert_hours=asked.balance_alert_hours)
+
+
 def api(settings: Settings) -> ApiSettings:
     """What callers may do and see."""
     return ApiSettings(
@@ -175,7 +189,7 @@ def api(settings: Settings) -> ApiSettings:
         name_lookup=settings.lifecycle.name_lookup,
         tls=settings.server.tls_cert_file is not None,
         health_check=health_check(settings),
-        start_limits=lifecycle(settings).limits,
+        move_rule=move_rule(settings),
         idle_interval=settings.auto_stop.interval,
     )
 

@@ -12,11 +12,13 @@ import time
 import structlog
 
 from novitai.api.health import SystemHealth
+from novitai.api.loops import LoopView
 from novitai.app import groups
 from novitai.app.backlog import Backlog
 from novitai.app.foundation import Foundation, Replaced, lay
-from novitai.app.parts import Keepers, Operations, build_keepers, build_operations
-from novitai.app.telling import tell_changes
+from novitai.app.keepers import Keepers, build_keepers
+from novitai.app.operations import Operations, build_operations
+from novitai.app.telling import measure_moves, tell_changes
 from novitai.config import Settings
 from novitai.domain.automation import Part
 from novitai.operations import records
@@ -59,21 +61,30 @@ class Program:
 
     async def _load(self) -> None:
         store = self.base.store
+        store.subscribe(self.operations.costs.committed)
         store.subscribe(self.operations.reads.committed)
         store.subscribe(self.operations.keys.committed)
         store.subscribe(self.operations.orphans.committed)
         store.subscribe(self.operations.automation.committed)
         store.subscribe(self.operations.idleness.committed)
+        store.subscribe(self.operations.standing.committed)
+        store.subscribe(self.operations.budgets.committed)
         store.subscribe(self._wake_on_commit)
         store.subscribe(tell_changes)
+        store.subscribe(measure_moves(self.base.metrics))
         self.operations.reads.listen(self._watch_motion)
         self.operations.reads.listen(self._watch_timers)
         self.operations.reads.listen(self._watch_idleness)
+        self.operations.reads.listen(self._watch_moves)
+        self.operations.reads.listen(self._watch_budgets)
+        await self.operations.costs.load()
         await self.operations.reads.load()
         await self.operations.keys.load()
         await self.operations.orphans.load()
         await self.operations.automation.load()
         await self.operations.idleness.load()
+        await self.operations.standing.load()
+        await self.operations.budgets.load()
 
     def start(self) -> None:
         """Begin everything that runs by itself; returns at once."""
@@ -108,6 +119,19 @@ class Program:
         now = self.base.clock.now()
         loops = (loop.late_by(now) for loop in self.keepers.loops)
         return max(*loops, self.keepers.timers.late_by(now), self._backlog.late_by(now))
+
+    def loop(self, name: str) -> LoopView:
+        """How a loop of this process is. Raises KeyError for a name that none has."""
+        found = {loop.name: loop for loop in self.keepers.loops}[name]
+        return LoopView(
+            interval=found.interval,
+            running=found.running,
+            last_run_at=found.last_run_at,
+            next_run_at=found.next_run_at,
+            runs=found.runs,
+            failures=found.failures,
+            last_error=found.last_error,
+        )
 
     def health(self) -> SystemHealth:
         """What this process knows of itself, from what was last observed."""
@@ -145,6 +169,9 @@ class Program:
             self.keepers.audit_log.nudge()
         if any(put.kind == records.AUTOMATION for put in commit.puts):
             self.keepers.schedule.nudge()
+            self.keepers.migration.nudge()
+        if any(put.kind in {records.AUTOMATION, records.BUDGET} for put in commit.puts):
+            self.keepers.budget.nudge()
 
     def _watch_motion(self, snapshot: Snapshot) -> None:
         """Something began to move: the observer's next look should not be a quiet interval away."""
@@ -162,6 +189,16 @@ class Program:
         """An instance became ready, or its rule another: its deadline may be before the next look."""
         if self.keepers.idle_stop.sooner(snapshot):
             self.keepers.idle.nudge()
+
+    def _watch_budgets(self, snapshot: Snapshot) -> None:
+        """Something runs that a used-up budget holds down."""
+        if self.keepers.budget_keeper.sooner(snapshot):
+            self.keepers.budget.nudge()
+
+    def _watch_moves(self, snapshot: Snapshot) -> None:
+        """Novita takes a machine back: what is done about it does not wait for the next look."""
+        if self.keepers.migration_keeper.sooner(snapshot):
+            self.keepers.migration.nudge()
 
     async def _sample_forever(self) -> None:
         while True:

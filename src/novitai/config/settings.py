@@ -8,9 +8,11 @@ from urllib.parse import unquote, urlsplit
 from pydantic import SecretStr
 
 from novitai.config.account import Breaker, Novita, Upstream
+from novitai.config.costs import Costs
 from novitai.config.idle import AutoStop
 from novitai.config.instances import Ceilings, Health, Lifecycle, Placement
 from novitai.config.kinds import are_aes_keys, key_texts, masked
+from novitai.config.migration import Migration
 from novitai.config.prices import Prices
 from novitai.config.service import Inbound, Logging, Server, Store
 from novitai.config.variables import Variable, declared
@@ -33,7 +35,9 @@ class Settings:
     placement: Placement = field(default_factory=Placement)
     ceilings: Ceilings = field(default_factory=Ceilings)
     prices: Prices = field(default_factory=Prices)
+    costs: Costs = field(default_factory=Costs)
     auto_stop: AutoStop = field(default_factory=AutoStop)
+    migration: Migration = field(default_factory=Migration)
     upstream: Upstream = field(default_factory=Upstream)
     breaker: Breaker = field(default_factory=Breaker)
     inbound: Inbound = field(default_factory=Inbound)
@@ -64,7 +68,9 @@ GROUPS: dict[str, type] = {
     "placement": Placement,
     "ceilings": Ceilings,
     "prices": Prices,
+    "costs": Costs,
     "auto_stop": AutoStop,
+    "migration": Migration,
     "upstream": Upstream,
     "breaker": Breaker,
     "inbound": Inbound,

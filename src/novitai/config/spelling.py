@@ -1,6 +1,6 @@
 """Names that look like ours and are not: a variable that does nothing should say so instead of being believed.
 
-Whoever sets `MIGRATION_ENABLED` counts on spot machines being brought back, and waits for them when they are not.
+Whoever sets `REDIS_URL` counts on several replicas sharing one store, and loses what only one of them knows.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 PREFIXES = ("NOVITA_", "NOVITAI_")
 READ_ELSEWHERE = frozenset({"NOVITAI_URL"})  # by the client and the command line
 
-NOT_YET = ("MIGRATION_", "REDIS_", "UPSTASH_REDIS_REST_")
+NOT_YET = ("REDIS_", "UPSTASH_REDIS_REST_")
 """What variables begin with that belong to parts which this version does not have (SCOPE.md)."""
 
 

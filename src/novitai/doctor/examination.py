@@ -16,7 +16,7 @@ from novitai.doctor.upstream import CALL, Upstream
 from novitai.domain.errors import ProviderFailure
 from novitai.domain.ids import MachineId
 from novitai.domain.money import Usd
-from novitai.novita import account
+from novitai.ports.provider import BillQuery
 from novitai.ports.world import Clock, Ids
 
 HOW_TO_VERIFY = "`novitai doctor --live --max-spend 0.20` rents a machine for some minutes and finds out"
@@ -86,11 +86,10 @@ class Examination:
         pending = self.known.pending
         if pending is None:
             return
-        request = account.bills(
-            MachineId(pending.machine_id), start=int(pending.began) - 3600, end=int(pending.ended) + 3600
-        )
+        machine_id = MachineId(pending.machine_id)
+        query = BillQuery(machine_id=machine_id, start=int(pending.began) - 3600, end=int(pending.ended) + 3600)
         try:
-            rows = await upstream.provider.ask(request, CALL)
+            rows = await upstream.provider.bills(query, CALL)
         except ProviderFailure as failure:
             self.checks.append(warn("bill", f"could not be read: {failure.message}"))
             return

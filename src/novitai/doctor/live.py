@@ -17,7 +17,7 @@ from novitai.doctor.walk import TookTooLong, Walk
 from novitai.domain.errors import ProviderFailure
 from novitai.domain.ids import MachineId
 from novitai.domain.money import Usd, dollars
-from novitai.novita import account
+from novitai.ports.provider import BillQuery
 
 NAME = "live"
 STRANGER_SECONDS = money.RUN_SECONDS + money.CLEANUP_SECONDS
@@ -141,9 +141,8 @@ class LiveRun:
             return
         machine_id, now = life.made[-1], self._clock.now()
         try:
-            rows = await self._upstream.provider.ask(
-                account.bills(machine_id, start=int(began) - 3600, end=int(now) + 1), CALL
-            )
+            query = BillQuery(machine_id=machine_id, start=int(began) - 3600, end=int(now) + 1)
+            rows = await self._upstream.provider.bills(query, CALL)
         except ProviderFailure as failure:
             self.checks.append(warn("bill", f"could not be read: {failure.message}"))
             rows = ()

@@ -10,9 +10,10 @@ from novitai.doctor.facts import PRICE_UNIT
 from novitai.doctor.findings import Pending
 from novitai.doctor.probing import Answer
 from novitai.doctor.report import Level
+from novitai.domain.costs import Billed
 from novitai.domain.money import UNITS_PER_USD, Usd, cost, dollars, usd
 from novitai.domain.offers import BillingChoice, Catalogue, Offer, Requirement
-from novitai.novita.account import BILL_UNITS_PER_USD, Billed
+from novitai.novita.account import BILL_UNITS_PER_USD
 from novitai.policies import placement
 
 RUN_SECONDS = 900.0

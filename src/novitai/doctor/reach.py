@@ -8,7 +8,6 @@ from novitai.doctor.upstream import CALL, Upstream
 from novitai.domain.errors import NotAllowed, ProviderFailure
 from novitai.domain.machine import Machine
 from novitai.domain.money import dollars
-from novitai.novita import account
 from novitai.ports.provider import ClientName, ProviderJobQuery
 
 WORTH_A_WARNING_SECONDS, TOO_FAR_SECONDS = 5.0, 60.0
@@ -36,7 +35,7 @@ async def public(upstream: Upstream) -> list[Check]:
 async def balance(upstream: Upstream) -> Check:
     """What is left of the account's money."""
     try:
-        left = await upstream.provider.ask(account.balance(), CALL)
+        left = await upstream.provider.balance(CALL)
     except ProviderFailure as failure:
         return warn("balance", f"could not be read: {failure.message}")
     if left <= 0:

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from novitai.domain.events import Fact, FactType
+from novitai.domain.explanation import Decision
 from novitai.domain.instance import Instance, Operation, OperationStatus, Phase
 from novitai.domain.lifecycle import Event, after
 from novitai.domain.times import iso, iso_or_none
@@ -23,14 +24,16 @@ _PHASE_OF_FACT = {
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What an instance becomes, and the facts to tell, in order."""
+    """What an instance becomes, the facts to tell, in order, and why, when nobody asked us for it."""
 
     instance: Instance
     facts: tuple[Fact, ...] = ()
+    decision: Decision | None = None
 
     def then(self, step: "Change") -> "Change":
         """This change and a later one that was computed from its instance, as one."""
-        return Change(instance=step.instance, facts=(*self.facts, *step.facts))
+        decision = step.decision or self.decision
+        return Change(instance=step.instance, facts=(*self.facts, *step.facts), decision=decision)
 
 
 def with_fields(instance: Instance, **fields: Any) -> Instance:

@@ -30,13 +30,20 @@ class FactType(StrEnum):
     SPOT_NOTICE = "instance.spot_notice"
     RECLAIMED = "instance.reclaimed"
     MIGRATING = "instance.migrating"
+    MIGRATED = "instance.migrated"
+    MIGRATION_FAILED = "instance.migration_failed"
     LOST = "instance.lost"
     DELETED = "instance.deleted"
     ORPHAN_FOUND = "instance.orphan_found"
+    BUDGET_THRESHOLD = "budget.threshold"
+    BUDGET_EXCEEDED = "budget.exceeded"
     AUTH_FAILED = "upstream.auth_failed"
+    BALANCE_EXHAUSTED = "upstream.balance_exhausted"
     CIRCUIT_OPENED = "upstream.circuit_opened"
     CIRCUIT_CLOSED = "upstream.circuit_closed"
     PRICE_BELOW = "price.below"
+    BALANCE_LOW = "account.balance_low"
+    COST_DIFFERENCE = "cost.difference"
 
 
 MEANING: dict[FactType, str] = {
@@ -57,14 +64,25 @@ MEANING: dict[FactType, str] = {
     FactType.STOPPED: "The machine has stopped, or there is none.",
     FactType.SPOT_NOTICE: "Novita announced that it will take the spot machine back.",
     FactType.RECLAIMED: "Novita took the spot machine back.",
-    FactType.MIGRATING: "Novita is moving the machine.",
+    FactType.MIGRATING: "The instance is moving: Novita moves its machine, or another one is bought in its place. "
+    "`data.way` says which, when it was our doing.",
+    FactType.MIGRATED: "The move is over and the application answers; a machine that was replaced is being deleted.",
+    FactType.MIGRATION_FAILED: "A move did not succeed, or was not made; `data.error` says why, and `data.offers` what refused.",
     FactType.LOST: "The machine vanished without a trace, on two pieces of evidence.",
     FactType.DELETED: "Everything of the instance on Novita is gone, confirmed by reading.",
     FactType.ORPHAN_FOUND: "The account has a machine that no record knows of, or one that bears an instance's marker "
     "and is not its present one. `data.action` says what became of it.",
+    FactType.BUDGET_THRESHOLD: "A threshold of a budget was reached; told once in each of its periods.",
+    FactType.BUDGET_EXCEEDED: "A budget is used up; told once in each of its periods. With a hard stop, what it covers is stopped.",
     FactType.AUTH_FAILED: "Novita refuses the API key; changes wait until it is accepted again.",
+    FactType.BALANCE_EXHAUSTED: "Novita refused a create or a start because the account cannot pay. Until that ends, others are "
+    "refused at once (402) and one is tried every few minutes.",
     FactType.CIRCUIT_OPENED: "Novita failed several times in a row; calls pause.",
     FactType.CIRCUIT_CLOSED: "Novita answers again.",
+    FactType.BALANCE_LOW: "The account's balance pays for fewer hours of what runs than `BALANCE_ALERT_HOURS`. Told again only after it "
+    "was higher.",
+    FactType.COST_DIFFERENCE: "Novita's bill of a day differs from our figures by more than 1 %. Our figures of that day were adjusted "
+    "to the bill; told once for each day.",
     FactType.PRICE_BELOW: "A product can be had below the price of a `PRICE_ALERTS`. Told again only after it has been dearer.",
 }
 

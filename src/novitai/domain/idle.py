@@ -84,6 +84,15 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     idle: bool | None
 
 
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """When an instance was last used, as its users told; a record of its own, so that telling never contends with
+    the lifecycle.
+    """
+
+    instance_id: InstanceId
+    last_used_at: float
+
+
 class Deed(StrEnum):
     """What is done to an instance that nobody uses."""
 
@@ -121,10 +130,11 @@ class IdleMemory(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdleTotals(msgspec.Struct, frozen=True, kw_only=True):
-    """What the idle stop did so far. `saved`: by stops that are over."""
+    """What the idle stop did so far. `saved`: by stops that are over; `trusted_since`: when a clock that was set was last noticed."""
 
     warned: int = 0
     postponed: int = 0
     stopped: int = 0
     deleted: int = 0
     saved: Usd = Usd(0)
+    trusted_since: float = 0.0

@@ -10,11 +10,14 @@ from enum import StrEnum
 
 import msgspec
 
+from novitai.domain.budget import InstanceBudget
+from novitai.domain.costs import Meter
 from novitai.domain.errors import Code
 from novitai.domain.idle import AutoStop
 from novitai.domain.ids import InstanceId, MachineId
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import BillingMode, Connection, MachineStatus, Port, PortMapping, SpotStatus
+from novitai.domain.migration import Migration, Move, Said
 from novitai.domain.money import Usd
 from novitai.domain.offers import Offer, OfferKey, Requirement
 from novitai.domain.schedule import Schedule, Ttl
@@ -72,9 +75,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True):
     webhook: WebhookTarget | None = None
     wait_for_capacity_seconds: float | None = None
     protect: bool = False
+    adopted: bool = False  # read off a machine that was found: environment, command and credentials are not known
     auto_stop: AutoStop | None = None
+    migration: Migration | None = None
     ttl: Ttl | None = None
     schedule: Schedule | None = None
+    budget: InstanceBudget | None = None
 
 
 class DesiredState(StrEnum):
@@ -105,6 +111,7 @@ class Verb(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     DELETE = "delete"
+    MIGRATE = "migrate"  # never asked by people: a move, whichever way
 
 
 class Phase(StrEnum):
@@ -161,7 +168,7 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def makes_ready(self) -> bool:
-        return self.verb in {Verb.CREATE, Verb.START, Verb.RESTART}
+        return self.verb in {Verb.CREATE, Verb.START, Verb.RESTART, Verb.MIGRATE}
 
     def reached(self, phase: Phase) -> float | None:
         """When a phase was reached."""
@@ -186,7 +193,12 @@ class SeenMachine(msgspec.Struct, frozen=True, kw_only=True):
     password: Sealed | None = None
     spot_status: SpotStatus = SpotStatus.NONE
     reclaim_at: float = 0.0
+    taken_since: float | None = None  # when Novita was first seen to take it back
+    started_at: float = 0.0  # as Novita tells it; 0: never, or not told
+    stopped_at: float = 0.0
+    rootfs_gb: int = 0
     since: float = 0.0  # when `status` was first seen
+    before_since: float = 0.0  # when the status before it was first seen
     pulling_since: float | None = None
     pulled_seconds: float = 0.0
     missing: tuple[float, ...] = ()
@@ -244,6 +256,34 @@ class LastError(msgspec.Struct, frozen=True, kw_only=True):
     offers: tuple[Refusal, ...] = ()
 
 
+ENOUGH_EVIDENCE = 2  # pieces of it, apart in time, on which a machine counts as gone
+
+
+class Former(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that is being replaced, kept aside with what belongs to its run: it may still serve, or have to go on."""
+
+    machine: SeenMachine
+    offer: Offer
+    health: Health | None = None
+    started_at: float | None = None
+    running_at: float | None = None
+    ready_at: float | None = None
+
+    @property
+    def serves(self) -> bool:
+        """Whether it is up, as far as is known."""
+        return self.machine.status is MachineStatus.RUNNING and not self.ended
+
+    @property
+    def gone(self) -> bool:
+        return self.machine.status is MachineStatus.REMOVED or len(self.machine.missing) >= ENOUGH_EVIDENCE
+
+    @property
+    def ended(self) -> bool:
+        """Whether it stands still, or is gone."""
+        return self.gone or self.machine.status is MachineStatus.STOPPED
+
+
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
     """See the module's text. `version` is the stored document's and not part of its body."""
 
@@ -263,6 +303,7 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     startup_retries: int = 0
     machine: SeenMachine | None = None
+    former: Former | None = None
     discarded: tuple[MachineId, ...] = ()  # machines of ours that are to be deleted, until confirmed gone
     strays: tuple[
         MachineId, ...
@@ -275,11 +316,37 @@ class Instance(msgspec.Struct, frozen=True, kw_only=True):
     ready_at: float | None = None
     stopped_at: float | None = None
     deleted_at: float | None = None
+    meter: Meter = Meter()
+    moves: tuple[Move, ...] = ()  # the latest last; those of the last days are kept
+    said: Said | None = None  # what was last said of a move that is not made
 
     @property
     def health_check(self) -> HealthCheck:
         """The one that holds for the present start."""
         return self.operation.health_check or self.spec.health_check
+
+    @property
+    def serving(self) -> SeenMachine | None:
+        """The machine that users reach: the former one while its replacement is on the way."""
+        former = self.former
+        if former is not None and (former.serves or self.machine is None):
+            return former.machine
+        return self.machine
+
+    @property
+    def replacing(self) -> bool:
+        """Whether a machine is being bought, or comes up, in the place of a former one."""
+        return self.former is not None and self.state is State.MIGRATING
+
+    @property
+    def buys(self) -> bool:
+        """Whether a machine is being bought, or comes up, for it."""
+        return self.state is State.CREATING or self.replacing
+
+    @property
+    def move(self) -> Move | None:
+        """The move that is under way."""
+        return self.moves[-1] if self.moves and self.moves[-1].under_way else None
 
     @property
     def price_per_hour(self) -> Usd:
@@ -320,15 +387,6 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     resolved_at: float | None = None
     machine_id: MachineId | None = None
     error: str = ""
-
-
-class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """When an instance was last used, as its users told; a record of its own, so that telling never contends with
-    the lifecycle.
-    """
-
-    instance_id: InstanceId
-    last_used_at: float
 
 
 def attempt_id(instance_id: InstanceId, number: int) -> str:

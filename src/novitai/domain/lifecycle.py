@@ -53,6 +53,7 @@ class Request(StrEnum):
     STOP = "stop requested"
     RESTART = "restart requested"
     DELETE = "delete requested"
+    MOVE = "move requested"
 
 
 class Observation(StrEnum):
@@ -86,6 +87,7 @@ _UP: dict[Event, State] = {
     **_WITH_MACHINE,
     _R.STOP: _S.STOPPING,
     _R.RESTART: _S.STARTING,
+    _R.MOVE: _S.MIGRATING,
     _O.START_SEEN: _S.STARTING,
     _O.STOP_SEEN: _S.STOPPING,
     _O.MACHINE_STOPPED: _S.STOPPED,
@@ -129,6 +131,7 @@ TABLE: dict[State, dict[Event, State]] = {
         **_WITH_MACHINE,
         _R.START: _S.STARTING,
         _R.CREATE_AGAIN: _S.CREATING,
+        _R.MOVE: _S.MIGRATING,
         _O.QUEUED_START: _S.STARTING,
         _O.START_SEEN: _S.STARTING,
         _O.MACHINE_RUNNING: _S.RUNNING,
@@ -138,6 +141,7 @@ TABLE: dict[State, dict[Event, State]] = {
         **_WITH_MACHINE,
         _R.START: _S.MIGRATING,
         _R.STOP: _S.MIGRATING,
+        _R.MOVE: _S.MIGRATING,
         _O.MACHINE_RUNNING: _S.RUNNING,
         _O.START_SEEN: _S.STARTING,
         _O.MACHINE_STOPPED: _S.STOPPED,
@@ -151,6 +155,7 @@ TABLE: dict[State, dict[Event, State]] = {
         _R.CREATE_AGAIN: _S.CREATING,
         _R.STOP: _S.STOPPING,
         _R.RESTART: _S.STARTING,
+        _R.MOVE: _S.MIGRATING,
         _O.CHECKS_PASSED: _S.READY,
         _O.MACHINE_RUNNING: _S.RUNNING,
         _O.START_SEEN: _S.STARTING,
@@ -160,6 +165,7 @@ TABLE: dict[State, dict[Event, State]] = {
     },
     _S.LOST: {
         _R.DELETE: _S.DELETING,
+        _R.MOVE: _S.MIGRATING,
         _O.REMOVED: _S.DELETED,
         _O.MACHINE_RUNNING: _S.RUNNING,
         _O.START_SEEN: _S.STARTING,

@@ -5,22 +5,16 @@ Both are strings of 1/10000 USD, another scale than prices. What was used shows 
 
 import msgspec
 
+from novitai.domain.costs import Billed
 from novitai.domain.ids import MachineId
 from novitai.domain.money import UNITS_PER_USD, Usd
 from novitai.novita import wire
 from novitai.novita.calls import BreakerName, Request
 from novitai.novita.reading import Unreadable, number, record, rows, text
+from novitai.ports.provider import BillQuery
 
 BILL_UNITS_PER_USD = 10_000
 _SCALE = UNITS_PER_USD // BILL_UNITS_PER_USD
-
-
-class Billed(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of the bill: what one machine cost within a cycle that began at `start` (Unix seconds)."""
-
-    machine_id: MachineId
-    start: float
-    amount: Usd
 
 
 def balance() -> Request[Usd]:
@@ -41,33 +35,38 @@ def balance() -> Request[Usd]:
     )
 
 
-def bills(machine_id: MachineId, *, start: int, end: int) -> Request[tuple[Billed, ...]]:
-    """What one machine cost, by the hour, between two moments (Unix seconds, at most 31 days apart)."""
+def bills(query: BillQuery) -> Request[tuple[Billed, ...]]:
+    """What machines cost between two moments at most 31 days apart, by the hour or the day, GPU and container disk together. Volumes and
+    models are in other categories; a row of nobody is left out. A row without an amount spoils the answer: half a bill is none.
+    """
 
     def read(body: bytes) -> tuple[Billed, ...]:
-        found = rows(body, "bills")
-        return tuple(
-            Billed(
-                machine_id=MachineId(text(row.owner_id)), start=float(number(row.start_time) or 0), amount=_amount(row)
-            )
-            for row in (record(raw, wire.Bill) for raw in found.items)
-            if text(row.owner_id) == machine_id
-        )
+        found = (_billed(raw) for raw in rows(body, "bills").items)
+        return tuple(row for row in found if row is not None and query.machine_id in {None, row.machine_id})
 
+    owner = {} if query.machine_id is None else {"ownerId": query.machine_id}
     return Request(
         operation="list_bills",
         method="GET",
         path="/billing/bill/list",
         breaker=BreakerName.ACCOUNT,
         query={
-            "cycleType": "Hour",
+            "cycleType": str(query.cycle),
             "productCategory": "gpu",
-            "startTime": str(start),
-            "endTime": str(end),
-            "ownerId": machine_id,
+            "startTime": str(query.start),
+            "endTime": str(query.end),
+            **owner,
         },
         read=read,
     )
+
+
+def _billed(raw: msgspec.Raw) -> Billed | None:
+    row = record(raw, wire.Bill)
+    owner = text(row.owner_id)
+    if not owner:
+        return None
+    return Billed(machine_id=MachineId(owner), start=float(number(row.start_time) or 0), amount=_amount(row))
 
 
 def _amount(row: wire.Bill) -> Usd:

@@ -13,13 +13,15 @@ from typing import Protocol, TypeVar
 import msgspec
 import structlog
 
+from novitai.domain.costs import Billed
 from novitai.domain.errors import ProviderFailure, Rejected, TryLater
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import BillingMode, Machine
 from novitai.domain.metrics import MachineMetrics, Window
+from novitai.domain.money import Usd
 from novitai.domain.offers import Catalogue
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
-from novitai.novita import jobs, metrics, translate, v1, wire
+from novitai.novita import account, jobs, metrics, translate, v1, wire
 from novitai.novita.calls import BreakerName, Request
 from novitai.novita.credentials import Credentials
 from novitai.novita.journal import Journal, NoTelemetry, Telemetry, Witness
@@ -29,6 +31,7 @@ from novitai.novita.settings import NovitaSettings
 from novitai.novita.transport import Chance, HttpSender, Sender, Transport
 from novitai.ports.coordination import Coordination
 from novitai.ports.provider import (
+    BillQuery,
     Call,
     ClientName,
     MachineOrder,
@@ -162,6 +165,12 @@ class NovitaProvider:
         """Delete a machine for good."""
         await self._public.call(v1.action("delete", machine_id), call)
 
+    async def migrate(self, machine_id: MachineId, call: Call) -> None:
+        """Move a machine to another node. The answer may name a job or be empty (novita-wire.md 3.6), so the job is
+        found by the machine's id.
+        """
+        await self._public.call(v1.action("migrate", machine_id), call)
+
     async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
         """What was measured of a machine."""
         return await self._public.call(metrics.of_machine(machine_id, window), call)
@@ -205,8 +214,16 @@ class NovitaProvider:
                 _log.warning("novita_internal_jobs_failed", client=ClientName.INTERNAL.value, error=failure.message)
         return await self._public.call(jobs.public_jobs(self._as_numbered(query)), call)
 
+    async def bills(self, query: BillQuery, call: Call) -> tuple[Billed, ...]:
+        """What machines cost by Novita's own account."""
+        return await self._public.call(account.bills(query), call)
+
+    async def balance(self, call: Call) -> Usd:
+        """What is left of the account's money."""
+        return await self._public.call(account.balance(), call)
+
     async def ask(self, request: Request[T], call: Call) -> T:
-        """A call of the public client for which the port has no verb (`account.py`, or a list in an unusual way)."""
+        """A call of the public client for which the port has no verb (a list in an unusual way)."""
         return await self._public.call(request, call)
 
     # ── the clients themselves ────────────────────────────────────────────────────────────────────────────────

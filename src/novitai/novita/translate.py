@@ -103,6 +103,7 @@ def machine(record: wire.Machine, *, detailed: bool) -> Machine:
         started_at=moment(record.last_started_at),
         stopped_at=moment(record.last_stopped_at),
         price_per_hour=_price(whole(record.instance_price) * gpus),
+        auto_migrate=record.auto_migrate_open if isinstance(record.auto_migrate_open, bool) else None,
     )
 
 

@@ -105,7 +105,7 @@ def _secrets(order: MachineOrder, image_auth: str) -> tuple[str, ...]:
 
 
 def action(verb: str, machine_id: MachineId) -> Request[None]:
-    """`start`, `stop`, `restart` or `delete`.
+    """`start`, `stop`, `restart`, `delete` or `migrate`.
 
     What a success says is not reliable (novita-wire.md 3.6), so any JSON will do, and so will nothing.
     """

@@ -67,6 +67,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     last_started_at: Scalar = None
     last_stopped_at: Scalar = None
     instance_price: Scalar = None
+    auto_migrate_open: Scalar = None
 
 
 class Product(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -7,15 +7,20 @@ everybody's stopped machines, one after the other.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import chain
 
 import msgspec
 
+from novitai.domain.budget import Hold
 from novitai.domain.errors import Code, Refusal
-from novitai.domain.instance import DesiredState, Instance
-from novitai.domain.keys import KeyLimits
-from novitai.domain.lifecycle import State
+from novitai.domain.instance import DesiredState, Instance, Verb
+from novitai.domain.keys import Actor, KeyLimits
 from novitai.domain.money import Usd, dollars
+from novitai.operations.budget import Budgets, exceeded
 from novitai.operations.reads import ReadModel
+from novitai.operations.standing import AccountStanding
+from novitai.policies.budget import counted
 
 
 class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,14 +37,6 @@ class Ceilings(msgspec.Struct, frozen=True, kw_only=True):
 def limited(ceilings: Ceilings, limits: KeyLimits) -> bool:
     """Whether there is any ceiling to be checked."""
     return ceilings.any or limits.gpus is not None or limits.usd_per_hour is not None
-
-
-def counted(instance: Instance) -> bool:
-    """Whether an instance uses up ceilings: it is wanted, or its machine may still bill."""
-    if instance.state in {State.DELETED, State.STOPPED, State.LOST}:
-        return instance.wants is DesiredState.RUNNING and instance.operation.under_way
-    wanted = instance.wants is DesiredState.RUNNING and instance.state is not State.FAILED
-    return wanted or instance.machine is not None
 
 
 def check(
@@ -75,33 +72,52 @@ def _belongs(instance: Instance, owner: str) -> bool:
 
 
 class Room:
-    """The ceilings against what is live and what is being accepted at this very moment, so that two who ask at once
-    cannot both take the last place.
+    """Ceilings, budgets and the account's balance against what is live and what is being accepted at this very moment, so that two who ask
+    at once cannot both take the last place.
     """
 
-    def __init__(self, *, reads: ReadModel, ceilings: Ceilings) -> None:
+    def __init__(self, *, reads: ReadModel, ceilings: Ceilings, budgets: Budgets, standing: AccountStanding) -> None:
         self._reads = reads
         self._ceilings = ceilings
+        self._budgets = budgets
+        self._standing = standing
         self._coming: dict[str, Instance] = {}
 
-    def check(self, *, owner: str, limits: KeyLimits, price: Usd, gpus: int, but: str = "") -> None:
-        """Raises Refusal BUDGET_EXCEEDED when there is no room. `but`: the id of an instance that is not counted."""
-        if not limited(self._ceilings, limits):
-            return
-        live = [snapshot.instance for snapshot in self._reads.all() if snapshot.instance.id not in self._coming]
-        others = [instance for instance in (*live, *self._coming.values()) if instance.id != but]
-        check(others, ceilings=self._ceilings, owner=owner, limits=limits, price=price, gpus=gpus)
+    def hold(self, instance: Instance) -> Hold | None:
+        """The used-up budget that holds an instance down."""
+        return self._budgets.hold(instance)
+
+    def check(self, wanted: Instance, actor: Actor) -> None:
+        """Raises Refusal BUDGET_EXCEEDED when there is no room for one more, and INSUFFICIENT_BALANCE while Novita sells us nothing.
+
+        A create is refused for what a budget foresees. A start is not: whoever starts a machine in the morning rarely means to run it to
+        the end of the month. Only a used-up budget keeps it down. What a schedule starts waits for the balance.
+        """
+        price, gpus = wanted.price_per_hour, wanted.offer.gpu_num
+        others = partial(self._others, wanted.id)
+        check(others(), ceilings=self._ceilings, owner=actor.owner, limits=actor.limits, price=price, gpus=gpus)
+        held = self._budgets.hold(wanted)
+        if held is not None:
+            raise exceeded(held)
+        if wanted.operation.verb is Verb.CREATE:
+            self._budgets.check(wanted, others())
+        if not actor.policy:
+            self._standing.require_balance()
 
     @contextmanager
-    def taken(self, instance: Instance, *, owner: str, limits: KeyLimits) -> Iterator[None]:
+    def taken(self, wanted: Instance, actor: Actor) -> Iterator[None]:
         """Hold the place of an instance until it is committed and counted as live. Raises as `check`."""
-        price, gpus = instance.price_per_hour, instance.offer.gpu_num
-        self.check(owner=owner, limits=limits, price=price, gpus=gpus, but=instance.id)
-        self._coming[instance.id] = instance
+        self.check(wanted, actor)
+        self._coming[wanted.id] = wanted
         try:
             yield
         finally:
-            self._coming.pop(instance.id, None)
+            self._coming.pop(wanted.id, None)
+
+    def _others(self, but: str) -> Iterator[Instance]:
+        """All that is live or on its way, but one; nothing is looked at before somebody wants it."""
+        live = (one.instance for one in self._reads.all() if one.instance.id not in self._coming)
+        yield from (instance for instance in chain(live, self._coming.values()) if instance.id != but)
 
 
 def _exceeded(limit: str, why: str) -> Refusal:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from novitai.domain import migration
 from novitai.domain.change import Change, with_fields
 from novitai.domain.errors import Code, Refusal, invalid
 from novitai.domain.idle import over
@@ -20,6 +21,7 @@ from novitai.operations.instances import Verbs
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.optimism import until_committed
 from novitai.operations.requests import Accepted, Amendment, AnswerTo, Context
+from novitai.policies.budget import budget_value
 from novitai.ports.store import Commit, Put
 
 MOST_LABELS = 32
@@ -73,6 +75,10 @@ class Changes:
             fields["schedule"] = scheduled(spec.schedule, amendment.schedule, now=now)
         if amendment.auto_stop is not msgspec.UNSET:
             fields["auto_stop"] = over(spec.auto_stop, amendment.auto_stop)
+        if amendment.migration is not msgspec.UNSET:
+            fields["migration"] = migration.over(spec.migration, amendment.migration)
+        if amendment.budget is not msgspec.UNSET:
+            fields["budget"] = amendment.budget
         if amendment.webhook_url is not msgspec.UNSET:
             fields["webhook"] = self._creation.target(amendment.webhook_url, amendment.webhook_secret)
         return with_fields(instance, spec=msgspec.structs.replace(spec, **fields))
@@ -109,6 +115,10 @@ def difference(before: Spec, after: Spec) -> dict[str, Any]:
         found["schedule"] = None if after.schedule is None else plain(after.schedule)
     if after.auto_stop != before.auto_stop:
         found["autoStop"] = msgspec.to_builtins(after.auto_stop)
+    if after.migration != before.migration:
+        found["migration"] = msgspec.to_builtins(after.migration)
+    if after.budget != before.budget:
+        found["budget"] = budget_value(after.budget)
     if after.webhook != before.webhook:
         found["webhook"] = "removed" if after.webhook is None else "set"
     return found

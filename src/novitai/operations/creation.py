@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from novitai.domain.change import Change, fact
+from novitai.domain.costs import Meter
 from novitai.domain.errors import Code, Refusal, invalid
 from novitai.domain.events import FactType
 from novitai.domain.ids import InstanceId
@@ -27,9 +28,9 @@ from novitai.domain.money import Usd, dollars
 from novitai.domain.offers import Catalogue, Objection, Offer, Placement, Ranked, Requirement
 from novitai.domain.schedule import Ttl
 from novitai.domain.templates import Template
-from novitai.operations import ceilings
 from novitai.operations.account import Account
 from novitai.operations.catalogue import CatalogueBook
+from novitai.operations.ceilings import Room
 from novitai.operations.ledger import Ledger
 from novitai.operations.reads import RESERVED_NAMES, ReadModel
 from novitai.operations.requests import AnswerToCreate, CheckRequest, Context, Created, CreateRequest, Plan
@@ -64,7 +65,7 @@ class Creation:
         defaults: PlacementDefaults,
         health: HealthCheck,
         barred: Callable[[str], str | None],
-        limits: ceilings.Ceilings,
+        room: Room,
         creates_per_minute: float,
     ) -> None:
         """`barred` says why webhooks cannot go to a URL, judged by its text."""
@@ -76,7 +77,7 @@ class Creation:
         self._defaults = defaults
         self._health = health
         self._barred = barred
-        self.room = ceilings.Room(reads=reads, ceilings=limits)
+        self.room = room
         self._creates_per_minute = creates_per_minute
 
     async def create(self, request: CreateRequest, context: Context, answer: AnswerToCreate) -> Created:
@@ -84,9 +85,8 @@ class Creation:
         spec, catalogue = await self._specify(request)
         ranked = self.rank(catalogue, spec.requirement)
         offer = _choose(ranked, spec.requirement, catalogue, waits=request.wait_for_capacity_seconds is not None)
-        created = Created(instance=self._instance(request.name, spec, offer, context), ranked=ranked)
-        actor = context.actor
-        with self.room.taken(created.instance, owner=actor.owner, limits=actor.limits):
+        created = Created(instance=self._instance(request.name, spec, offer, context, ranked=ranked), ranked=ranked)
+        with self.room.taken(created.instance, context.actor):
             puts: tuple[Put, ...] = ()
             if context.draft is not None:
                 puts = (context.draft.put(answer(created), now=created.instance.created_at),)
@@ -118,8 +118,7 @@ class Creation:
         spec, catalogue = await self._specify(request)
         ranked = self.rank(catalogue, spec.requirement)
         offer = _choose(ranked, spec.requirement, catalogue, waits=request.wait_for_capacity_seconds is not None)
-        actor = context.actor
-        self.room.check(owner=actor.owner, limits=actor.limits, price=offer.price_per_hour, gpus=offer.gpu_num)
+        self.room.check(self._instance(request.name, spec, offer, context, ranked=ranked), context.actor)
         return Plan(offer=offer, ranked=ranked)
 
     def rank(self, catalogue: Catalogue, requirement: Requirement) -> tuple[Ranked, ...]:
@@ -213,8 +212,10 @@ class Creation:
             wait_for_capacity_seconds=request.wait_for_capacity_seconds,
             protect=request.protect,
             auto_stop=request.auto_stop,
+            migration=request.migration,
             ttl=None if request.ttl_seconds is None else Ttl(seconds=request.ttl_seconds),
             schedule=request.schedule,
+            budget=request.budget,
         )
 
     async def _near_storages(self, spec: Spec, catalogue: Catalogue) -> Spec:
@@ -235,7 +236,7 @@ class Creation:
         near = msgspec.structs.replace(spec.requirement, regions=tuple(clusters))
         return msgspec.structs.replace(spec, requirement=near)
 
-    def _instance(self, name: str, spec: Spec, offer: Offer, context: Context) -> Instance:
+    def _instance(self, name: str, spec: Spec, offer: Offer, context: Context, *, ranked: Sequence[Ranked]) -> Instance:
         now = self._ledger.clock.now()
         by = context.actor.by
         return Instance(
@@ -258,6 +259,7 @@ class Creation:
             ),
             state=State.CREATING,
             state_since=now,
+            meter=Meter(dearest=max((place.offer.price_per_hour for place in ranked if place.fits), default=None)),
         )
 
 

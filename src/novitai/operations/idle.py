@@ -17,6 +17,7 @@ from novitai.domain.money import Usd, cost
 from novitai.operations import records
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.metering import Metering
+from novitai.operations.optimism import until_committed
 from novitai.operations.reads import ReadModel
 from novitai.policies import idle
 from novitai.policies.idle import Known, Step, Verdict
@@ -71,7 +72,21 @@ class Idleness:
                 self._memories[record.id] = (records.read_idle(record), record.version)
             cursor = page.next_cursor
             if cursor is None:
-                return
+                break
+        totals, _ = await self.totals()
+        self.trusted_since = max(self.trusted_since, min(totals.trusted_since, self._ledger.clock.now()))
+
+    async def distrust(self) -> None:
+        """The clock was set: what happened before now was dated by another, and a restart does not make that any truer."""
+        self.trusted_since = now = self._ledger.clock.now()
+        self.metering.keep_only(set())
+
+        async def keep() -> None:
+            totals, expect = await self.totals()
+            put = records.put_idle_totals(msgspec.structs.replace(totals, trusted_since=now), expect=expect)
+            await self._ledger.store.commit(Commit(puts=(put,)))
+
+        await until_committed(keep, subject="what the idle stop did")
 
     def committed(self, _commit: Commit, result: Committed) -> None:
         """Take in a commit of this process."""

@@ -12,18 +12,21 @@ import msgspec
 from novitai.domain.change import Change
 from novitai.domain.errors import Code, Refusal, invalid
 from novitai.domain.explanation import Explanation
-from novitai.domain.instance import Activity, DesiredState, Instance, Verb
+from novitai.domain.idle import Activity
+from novitai.domain.instance import DesiredState, Instance, Verb
 from novitai.domain.times import iso, iso_or_none
 from novitai.operations import records
-from novitai.operations.ceilings import counted
 from novitai.operations.creation import Creation
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.optimism import until_committed
 from novitai.operations.reads import ReadModel
 from novitai.operations.requests import NOTHING_MORE, Accepted, AnswerTo, Context, Rider, VerbRequest
+from novitai.policies.budget import counted
 from novitai.policies.requests import Same, Wish, ask
 from novitai.ports.store import Append, Commit, Conflict, Put
 
+AHEAD_SECONDS = 60.0
+"""How far in the future a use may lie: clocks differ."""
 USE_NOTED_SECONDS = 3600.0
 """Programs tell of uses with each request they serve; written down is one an hour for each instance and caller."""
 
@@ -61,7 +64,7 @@ class Verbs:
                 raise changed_since(instance_id)
             _check_port(snapshot.instance, request)
             self._check_until(request)
-            wish = self._wish(verb, request, context, operation_id)
+            wish = self._wish(snapshot.instance, verb, request, context, operation_id)
             decided = _told_of(ask(snapshot.instance, wish), wish)
             accepted = _accepted(decided)
             try:
@@ -77,9 +80,10 @@ class Verbs:
     async def rehearse(self, instance_id: str, verb: Verb, request: VerbRequest, context: Context) -> Accepted:
         """What `perform` would answer now, with nothing written. Raises Refusal."""
         snapshot = await self.load(instance_id)
-        accepted = _accepted(ask(snapshot.instance, self._wish(verb, request, context, "")))
-        with self._room(snapshot.instance, accepted.instance, context):
-            return accepted
+        accepted = _accepted(ask(snapshot.instance, self._wish(snapshot.instance, verb, request, context, "")))
+        if _takes_room(snapshot.instance, accepted.instance):
+            self._creation.room.check(accepted.instance, context.actor)
+        return accepted
 
     async def last_used(self, instance_id: str, at: float | None, context: Context) -> float:
         """Note that an instance was used; gives the time that holds. Raises Refusal for a time more than 60 s in the
@@ -87,15 +91,15 @@ class Verbs:
         """
         now = self._ledger.clock.now()
         moment = now if at is None else at
-        if moment > now + 60.0:
+        if moment > now + AHEAD_SECONDS:
             raise invalid("lastUsedAt", "lies more than 60 s in the future")
         instance = (await self.load(instance_id)).instance
 
         async def decide() -> float:
             record = await self._ledger.store.get(records.ACTIVITY, instance_id)
             known = records.read_activity(record).last_used_at if record else None
-            if known is not None and known >= moment:
-                return known
+            if known is not None and moment <= known <= now + AHEAD_SECONDS:
+                return known  # one that lies further ahead was told by a clock that has been set back since
             activity = Activity(instance_id=instance.id, last_used_at=moment)
             put = records.put_activity(activity, expect=record.version if record else 0)
             noted = self._use(context, instance_id, moment)
@@ -197,8 +201,9 @@ class Verbs:
         if request.until is not None and request.until <= self._ledger.clock.now():
             raise invalid("until", "has passed already")
 
-    def _wish(self, verb: Verb, request: VerbRequest, context: Context, operation_id: str) -> Wish:
+    def _wish(self, instance: Instance, verb: Verb, request: VerbRequest, context: Context, operation_id: str) -> Wish:
         now = self._ledger.clock.now()
+        runs = verb in {Verb.START, Verb.RESTART}
         check_asked = request.health_check
         return Wish(
             verb=verb,
@@ -207,20 +212,23 @@ class Verbs:
             at=now,
             reason=request.reason,
             correlation_id=context.correlation_id,
-            estimated_ready_at=self._creation.estimate(now, calls_ahead=0)
-            if verb in {Verb.START, Verb.RESTART}
-            else None,
+            estimated_ready_at=self._creation.estimate(now, calls_ahead=0) if runs else None,
             health_check=self._creation.health_check(check_asked) if check_asked is not None else None,
             webhook=self._creation.target(request.webhook_url, request.webhook_secret),
             spoken_at=request.spoken_at,
             until=request.until,
+            hold=self._creation.room.hold(instance) if runs else None,
         )
 
     def _room(self, before: Instance, after: Instance, context: Context) -> AbstractContextManager[None]:
-        """A start takes up room like a create."""
-        if after.wants is not DesiredState.RUNNING or counted(before):
+        if not _takes_room(before, after):
             return nullcontext()
-        return self._creation.room.taken(after, owner=context.actor.owner, limits=context.actor.limits)
+        return self._creation.room.taken(after, context.actor)
+
+
+def _takes_room(before: Instance, after: Instance) -> bool:
+    """A start takes up room like a create."""
+    return after.wants is DesiredState.RUNNING and not counted(before)
 
 
 def _accepted(decided: Change | Same) -> Accepted:

@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from novitai.domain.audit import AuditEntry
 from novitai.domain.change import Change
+from novitai.domain.costs import Segment
 from novitai.domain.delivery import GLOBAL_ENDPOINT, Endpoint
 from novitai.domain.events import Event, Fact
 from novitai.domain.instance import Instance, Verb
@@ -18,6 +20,7 @@ from novitai.domain.lifecycle import State
 from novitai.operations import audit, records
 from novitai.operations.requests import Context
 from novitai.policies import fanout
+from novitai.policies.decisions import explained
 from novitai.ports.store import (
     Append,
     Check,
@@ -38,6 +41,9 @@ from novitai.ports.world import Clock, Ids
 
 STORE_AWAY_PAUSE_SECONDS = 0.5
 
+Metered = Callable[[Instance, float], Instance]
+"""The instance with its meter brought up to what its record says at a time (`policies/costs.py`)."""
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """An instance with the version it was read at: what a commit expects. Version 0: not yet stored."""
@@ -54,16 +60,24 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger:
-    """Builds and makes the commits. `global_url` is the endpoint of the settings, if there is one."""
+    """Builds and makes the commits. `global_url` is the endpoint of the settings, if there is one; `metered` knows what machines cost."""
 
     def __init__(
-        self, *, store: Store, clock: Clock, ids: Ids, global_url: str | None, retention_seconds: float
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        ids: Ids,
+        global_url: str | None,
+        retention_seconds: float,
+        metered: Metered = lambda instance, _: instance,
     ) -> None:
         self.store = store
         self.clock = clock
         self.ids = ids
         self._global_url = global_url
         self._retention = retention_seconds
+        self._metered = metered
 
     async def load(self, instance_id: str) -> Snapshot | None:
         """The instance as the store has it now."""
@@ -83,13 +97,15 @@ class Ledger:
         finish: Finish | None = None,
         lease: Lease | None = None,
     ) -> Written:
-        """Write a change decided on the snapshot of this version (0: a new instance). Raises Conflict or LeaseLost
-        and writes nothing.
+        """Write a change decided on the snapshot of this version (0: a new instance), with why it was decided, when nobody asked for it.
+        Raises Conflict or LeaseLost and writes nothing.
         """
-        instance, events = fanout.number(change.instance, change.facts, new_id=self.ids.new)
+        now = self.clock.now()
+        instance, segments = _drained(self._metered(change.instance, now))
+        instance, events = fanout.number(instance, change.facts, new_id=self.ids.new)
         endpoints = fanout.endpoints_of(instance, global_url=self._global_url)
         deliveries = fanout.deliveries(events, endpoints, instance_id=instance.id, new_id=self.ids.new)
-        now = self.clock.now()
+        costs = (records.append_cost(one, entry_id=self.ids.new("cst"), at=now) for one in segments)
         commit = Commit(
             checks=tuple(checks),
             puts=(
@@ -98,7 +114,7 @@ class Ledger:
                 *(records.put_delivery(delivery, expect=0) for delivery in deliveries),
             ),
             deletes=tuple(deletes),
-            appends=(*(records.append_event(event) for event in events), *appends),
+            appends=(*(records.append_event(event) for event in events), *costs, *self._decided(change, now), *appends),
             wakes=(
                 *wakes,
                 *(records.wake_delivery(d, job_id=self.ids.new("job"), due=now) for d in deliveries),
@@ -129,7 +145,7 @@ class Ledger:
                 snapshot = await self.load(instance_id)
                 if snapshot is None:
                     return None
-                change = decide(snapshot.instance)
+                change = explained(snapshot.instance, decide(snapshot.instance))
                 put = attempt(change.instance)
                 if change.instance == snapshot.instance and not change.facts and put is None:
                     return snapshot
@@ -143,12 +159,30 @@ class Ledger:
             except StoreUnavailable:
                 await self.clock.sleep(STORE_AWAY_PAUSE_SECONDS)
 
+    def _decided(self, change: Change, now: float) -> tuple[Append, ...]:
+        """Why, for the audit log, when nobody asked us for the change."""
+        decision, instance = change.decision, change.instance
+        if decision is None:
+            return ()
+        detail = {"because": decision.why.because, "facts": decision.why.facts, "state": str(instance.state)}
+        entry = AuditEntry(
+            id=self.ids.new("aud"),
+            at=now,
+            by=decision.by,
+            action=decision.action,
+            target=instance.id,
+            detail=detail,
+            correlation_id=instance.operation.correlation_id,
+        )
+        return (records.append_audit(entry),)
+
     async def tell(
         self,
         facts: Sequence[Fact],
         *,
         correlation_id: str = "",
         puts: Sequence[Put] = (),
+        appends: Sequence[Append] = (),
         lease: Lease | None = None,
     ) -> tuple[Event, ...]:
         """Write facts that belong to no instance (the key refused, the breaker opened)."""
@@ -176,7 +210,7 @@ class Ledger:
         await self.store.commit(
             Commit(
                 puts=(*puts, *(records.put_delivery(delivery, expect=0) for delivery in deliveries)),
-                appends=tuple(records.append_event(event) for event in events),
+                appends=(*(records.append_event(event) for event in events), *appends),
                 wakes=tuple(records.wake_delivery(d, job_id=self.ids.new("job"), due=now) for d in deliveries),
                 lease=lease,
             )
@@ -211,6 +245,14 @@ def snapshot_of(record: Record) -> Snapshot:
     return Snapshot(instance=records.read_instance(record), version=record.version)
 
 
+def _drained(instance: Instance) -> tuple[Instance, tuple[Segment, ...]]:
+    """The instance as it is stored, and the charges that ended: they go to the log."""
+    closed = instance.meter.closed
+    if not closed:
+        return instance, ()
+    return msgspec.structs.replace(instance, meter=msgspec.structs.replace(instance.meter, closed=())), closed
+
+
 def work_of(instance: Instance) -> tuple[str, Priority]:
     """Type and priority of the work that an instance needs now: stop and delete first, then starts, creates, the
     rest.
@@ -223,6 +265,8 @@ def work_of(instance: Instance) -> tuple[str, Priority]:
     if operation.under_way and operation.verb in {Verb.START, Verb.RESTART}:
         accepted = operation.accepted_at is not None
         return ("monitor_instance" if accepted else "start_instance"), Priority.HIGH
+    if operation.under_way and operation.verb is Verb.MIGRATE:
+        return ("monitor_instance" if operation.accepted_at is not None else "migrate_instance"), Priority.HIGH
     if operation.under_way and operation.verb is Verb.CREATE and instance.machine is None:
         return "create_instance", Priority.NORMAL
     return "monitor_instance", Priority.HIGH if operation.under_way else Priority.LOW

@@ -6,6 +6,7 @@ every delete: durable, tried until it is confirmed, told of.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -277,12 +278,19 @@ class Orphans:
             health_check=self._health,
         )
         change = decide(Sighting(machine=machine, at=read_at, confirmed=True, password=password), taking)
-        noted = self._ledger.note(context, action, target=machine_id, instanceId=instance_id, name=machine.name)
+        detail = self._why(machine) if context.actor.policy else {}
+        noted = self._ledger.note(
+            context, action, target=machine_id, instanceId=instance_id, name=machine.name, **detail
+        )
         # Guarded by the orphan's record, so that a machine is taken once, whoever asks at the same moment.
         taken = Delete(kind=records.ORPHAN, id=machine_id, expect=kept.version)
         wakes = (self._ledger.wake(change.instance),)
         written = await self._ledger.commit(0, change, deletes=(taken,), appends=(noted,), wakes=wakes)
         return written.snapshot
+
+    def _why(self, machine: Machine) -> dict[str, Any]:
+        why = adoption.restored(machine, adoption.ours(machine.name, self._installation))
+        return {"because": why.because, "facts": why.facts}
 
     def _known(self, machine_id: str) -> Orphan:
         orphan = self.get(machine_id)

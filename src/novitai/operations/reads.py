@@ -99,7 +99,7 @@ class ReadModel:
         return len(self._buying)
 
     def by_machine(self, machine_id: str) -> Snapshot | None:
-        """The live instance whose machine this is (present, discarded or stray)."""
+        """The live instance whose machine this is (present, former, discarded or stray)."""
         found = self._by_machine.get(MachineId(machine_id))
         return self._by_id.get(found) if found is not None else None
 
@@ -221,4 +221,5 @@ def _is_bought(instance: Instance) -> bool:
 def machines_of(instance: Instance) -> tuple[MachineId, ...]:
     """Every machine on Novita that belongs to an instance."""
     present = (instance.machine.id,) if instance.machine is not None else ()
-    return (*present, *instance.discarded, *instance.strays)
+    former = (instance.former.machine.id,) if instance.former is not None else ()
+    return (*present, *former, *instance.discarded, *instance.strays)

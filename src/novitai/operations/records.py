@@ -8,19 +8,27 @@ import msgspec
 
 from novitai.domain.audit import AuditEntry, Seal
 from novitai.domain.automation import Switch
+from novitai.domain.budget import Budget, BudgetMemory
+from novitai.domain.costs import BalanceSeen, Day, DaySums, Segment
 from novitai.domain.delivery import Delivery
 from novitai.domain.events import Event
-from novitai.domain.idle import IdleMemory, IdleTotals
-from novitai.domain.instance import Activity, Attempt, AttemptOutcome, Instance
+from novitai.domain.idle import Activity, IdleMemory, IdleTotals
+from novitai.domain.instance import Attempt, AttemptOutcome, Instance
 from novitai.domain.keys import ApiKey
 from novitai.domain.lifecycle import State
 from novitai.domain.orphan import Orphan
 from novitai.domain.prices import PriceEntry
+from novitai.domain.standing import Standing
+from novitai.domain.times import date
 from novitai.ports.store import Append, ListEntry, Priority, Put, Record, Wake
 
 INSTANCE, ATTEMPT, DELIVERY, RECEIPT, KEY, ACTIVITY = "instance", "attempt", "delivery", "receipt", "key", "activity"
 ORPHAN, SEAL, AUTOMATION, SYNC_REPORT = "orphan", "audit_seal", "automation", "sync_report"
 IDLE, IDLE_TOTALS = "idle", "idle_totals"
+TRIGGER_REPORT = "trigger_report"
+BUDGET, BUDGET_MEMORY, STANDING = "budget", "budget_memory", "standing"
+BUDGETS, BUDGET_MEMORIES = "budgets", "budget_memories"
+"""Declared lists, partition `all`."""
 META = "meta"
 """What is made once with the store: the installation's id, the key of the seals, the box by which the right sealing key is known."""
 
@@ -45,6 +53,12 @@ EVENTS, JOBS, AUDIT, PRICES = "events", "jobs", "audit", "prices"
 PRICE_ALERTS, TOLD = "price_alerts", "told"
 """Kind and id of the document that says which price alerts have been told."""
 
+COSTS = "costs"
+"""Log of the charges that ended, by `all` and `instance:<id>`. What days came to: kinds COST_DAY (rows) and COST_SUMS (their sums,
+listed in COST_SUMS under `all`), both by the day's date.
+"""
+COST_DAY, COST_SUMS, COST_BALANCE = "cost_day", "cost_sums", "cost_balance"
+
 LANE_INSTANCES, LANE_DELIVERIES, LANE_MAINTENANCE = "instances", "deliveries", "maintenance"
 
 _ENCODER = msgspec.json.Encoder()
@@ -56,6 +70,7 @@ _INSTANCE, _ATTEMPT, _DELIVERY, _EVENT, _KEY, _PRICES = (
     msgspec.json.Decoder(ApiKey),
     msgspec.json.Decoder(PriceEntry),
 )
+_SEGMENT, _DAY, _SUMS = msgspec.json.Decoder(Segment), msgspec.json.Decoder(Day), msgspec.json.Decoder(DaySums)
 DELIVERY_RETENTION_SECONDS = 30 * 86_400.0
 EVIDENCE_RETENTION_SECONDS = 90 * 86_400.0
 """For attempts, from when they were sent, and last uses: as long as events, which tell of the same things."""
@@ -193,8 +208,9 @@ def read_activity(record: Record) -> Activity:
 
 
 def append_audit(entry: AuditEntry) -> Append:
-    """An audit entry as a log entry."""
-    keys = ("all", f"by:{entry.by}", f"target:{entry.target}")
+    """An audit entry as a log entry; one about a machine is found under its instance, too."""
+    targets = dict.fromkeys((entry.target, entry.detail.get("instanceId") or entry.target))
+    keys = ("all", f"by:{entry.by}", *(f"target:{target}" for target in targets))
     return Append(log=AUDIT, id=entry.id, keys=keys, at=entry.at, body=_ENCODER.encode(entry))
 
 
@@ -233,6 +249,56 @@ def put_switch(switch: Switch, *, expect: int) -> Put:
 def read_switch(record: Record) -> Switch:
     """The switch in its document."""
     return msgspec.json.decode(record.body, type=Switch)
+
+
+def append_cost(segment: Segment, *, entry_id: str, at: float) -> Append:
+    """A charge that ended, as a log entry."""
+    keys = ("all", f"instance:{segment.instance}")
+    return Append(log=COSTS, id=entry_id, keys=keys, at=at, body=_ENCODER.encode(segment))
+
+
+def read_cost(data: bytes) -> Segment:
+    """The ended charge in a log entry."""
+    return _SEGMENT.decode(data)
+
+
+def put_cost_day(day: Day, *, expires_at: float) -> Put:
+    """What a day came to, row by row, as a document."""
+    return Put(kind=COST_DAY, id=date(day.start), body=_ENCODER.encode(day), expires_at=expires_at)
+
+
+def read_cost_day(record: Record) -> Day:
+    """The day in its document."""
+    return _DAY.decode(record.body)
+
+
+def put_cost_sums(sums: DaySums, *, expect: int | None, expires_at: float) -> Put:
+    """What a day came to, in sums, as a document."""
+    key = date(sums.start)
+    return Put(
+        kind=COST_SUMS,
+        id=key,
+        body=_ENCODER.encode(sums),
+        expect=expect,
+        entries=(ListEntry(COST_SUMS, "all", key),),
+        expires_at=expires_at,
+        fed=True,
+    )
+
+
+def read_cost_sums(record: Record) -> DaySums:
+    """The sums in their document."""
+    return _SUMS.decode(record.body)
+
+
+def put_balance(seen: BalanceSeen) -> Put:
+    """The balance as it was last told of, as the one document of its kind."""
+    return Put(kind=COST_BALANCE, id="account", body=_ENCODER.encode(seen))
+
+
+def read_balance(record: Record) -> BalanceSeen:
+    """The balance in its document."""
+    return msgspec.json.decode(record.body, type=BalanceSeen)
 
 
 def append_prices(entry: PriceEntry, *, entry_id: str) -> Append:
@@ -280,6 +346,45 @@ def put_idle_totals(totals: IdleTotals, *, expect: int) -> Put:
 def read_idle_totals(record: Record) -> IdleTotals:
     """The totals in their document."""
     return msgspec.json.decode(record.body, type=IdleTotals)
+
+
+def put_budget(budget: Budget, *, expect: int) -> Put:
+    """A budget as a document."""
+    entry = ListEntry(BUDGETS, "all", sort_key(budget.created_at))
+    return Put(kind=BUDGET, id=budget.id, body=_ENCODER.encode(budget), expect=expect, entries=(entry,), fed=True)
+
+
+def read_budget(record: Record) -> Budget:
+    """The budget in its document."""
+    return msgspec.json.decode(record.body, type=Budget)
+
+
+def put_budget_memory(memory: BudgetMemory, *, expect: int, expires_at: float | None) -> Put:
+    """What has been told of a budget as a document."""
+    return Put(
+        kind=BUDGET_MEMORY,
+        id=memory.id,
+        body=_ENCODER.encode(memory),
+        expect=expect,
+        entries=(ListEntry(BUDGET_MEMORIES, "all", memory.id),),
+        fed=True,
+        expires_at=expires_at,
+    )
+
+
+def read_budget_memory(record: Record) -> BudgetMemory:
+    """What has been told of a budget, from its document."""
+    return msgspec.json.decode(record.body, type=BudgetMemory)
+
+
+def put_standing(standing: Standing, *, expect: int) -> Put:
+    """What Novita last said of our account, as the one document of its kind."""
+    return Put(kind=STANDING, id="account", body=_ENCODER.encode(standing), expect=expect, fed=True)
+
+
+def read_standing(record: Record) -> Standing:
+    """The standing in its document."""
+    return msgspec.json.decode(record.body, type=Standing)
 
 
 def job_payload(*, correlation_id: str, instance_id: str | None) -> bytes:

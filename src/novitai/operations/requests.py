@@ -4,11 +4,13 @@ from collections.abc import Callable
 
 import msgspec
 
+from novitai.domain.budget import InstanceBudget
 from novitai.domain.explanation import Explanation
 from novitai.domain.idle import AutoStop
 from novitai.domain.instance import Instance
 from novitai.domain.keys import Actor
 from novitai.domain.machine import Port
+from novitai.domain.migration import Migration
 from novitai.domain.money import Usd
 from novitai.domain.offers import BillingChoice, Offer, Placement, Ranked
 from novitai.domain.schedule import Schedule
@@ -57,8 +59,10 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     wait_for_capacity_seconds: float | None = None
     protect: bool = False
     auto_stop: AutoStop | None = None
+    migration: Migration | None = None
     ttl_seconds: float | None = None
     schedule: Schedule | None = None
+    budget: InstanceBudget | None = None
 
 
 class VerbRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +87,8 @@ class Amendment(msgspec.Struct, frozen=True, kw_only=True):
     ttl_seconds: float | msgspec.UnsetType | None = msgspec.UNSET
     schedule: Schedule | msgspec.UnsetType | None = msgspec.UNSET
     auto_stop: AutoStop | msgspec.UnsetType | None = msgspec.UNSET
+    migration: Migration | msgspec.UnsetType | None = msgspec.UNSET
+    budget: InstanceBudget | msgspec.UnsetType | None = msgspec.UNSET
     webhook_url: str | msgspec.UnsetType | None = msgspec.UNSET
     webhook_secret: str | None = None
 

@@ -10,6 +10,7 @@ import msgspec
 
 from novitai.domain.automation import Part
 from novitai.domain.errors import Code, Refusal
+from novitai.domain.explanation import Explanation
 from novitai.domain.ids import InstanceId, MachineId
 from novitai.domain.machine import Machine
 from novitai.operations import records
@@ -187,6 +188,11 @@ class Sync:
         horizon = self._ledger.clock.now() - self._retention
         lost = (snapshot.instance for snapshot in self._reads.all())
         return tuple(i.id for i in lost if adoption.obsolete(i, before=horizon)) if options.obsolete else ()
+
+    def why_forgotten(self, instance_id: InstanceId) -> Explanation:
+        """Why the record of an obsolete instance is deleted."""
+        lost = self._reads.get(instance_id)
+        return adoption.forgotten(lost.instance if lost is not None else None, retention=self._retention)
 
     async def _listing(self, options: SyncOptions, context: Context) -> tuple[dict[MachineId, Machine], float]:
         """The list as the last complete sweep had it when that is fresh enough, else read now and not taken in."""

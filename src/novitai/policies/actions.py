@@ -52,6 +52,7 @@ class Action(StrEnum):
     STOP = "stop"
     RESTART = "restart"
     DELETE = "delete"
+    MIGRATE = "migrate"
     LOOK = "look"
 
 

@@ -12,6 +12,7 @@ import msgspec
 
 from novitai.domain.change import Change, completed, fact, with_fields
 from novitai.domain.events import FactType
+from novitai.domain.explanation import Explanation
 from novitai.domain.ids import NAME_PART, InstanceId, MachineId, Marker, marker_of
 from novitai.domain.instance import (
     Desired,
@@ -29,6 +30,7 @@ from novitai.domain.machine import BillingMode, Machine, MachineStatus, Port
 from novitai.domain.money import Usd
 from novitai.domain.offers import BillingChoice, Catalogue, Offer, Requirement
 from novitai.domain.orphan import Orphan, orphan_of
+from novitai.domain.times import iso, span
 from novitai.policies import observed
 from novitai.policies.observed import Sighting
 from novitai.policies.requests import Wish, ask
@@ -197,6 +199,7 @@ def _spec(machine: Machine, check: HealthCheck) -> Spec:
         image_url=machine.image_url,
         ports=ports,
         health_check=check,
+        adopted=True,
     )
 
 
@@ -215,6 +218,26 @@ def _offer(machine: Machine, price: Usd | None) -> Offer:
 def obsolete(instance: Instance, *, before: float) -> bool:
     """Whether an instance was lost before a moment, so that nobody will miss its record."""
     return instance.state is State.LOST and instance.state_since < before
+
+
+def forgotten(instance: Instance | None, *, retention: float) -> Explanation:
+    """Why the record of an instance is deleted whose machine is lost. None: it is gone already."""
+    kept = span(retention)
+    if instance is None:
+        return Explanation(because=f"its machine was lost longer than {kept} ago")
+    lost_at = iso(instance.state_since)
+    because = f"its machine is lost since {lost_at}, longer than records of lost machines are kept ({kept})"
+    return Explanation(because=because, facts={"lostAt": lost_at, "keptSeconds": retention})
+
+
+def restored(machine: Machine, marker: Marker | None) -> Explanation:
+    """Why a machine is taken into our records without anybody asking."""
+    because = (
+        f"machine {machine.id} ({machine.name}) bears this installation's marker, whole lists showed it twice, and its record is gone "
+        "(an emptied or older store): it is taken back under its old id"
+    )
+    facts = {"machineId": machine.id, "name": machine.name, "attempt": marker.attempt if marker is not None else None}
+    return Explanation(because=because, facts=facts)
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,13 +5,14 @@ of the earlier call has shown or can no longer come. A delete is sent, confirmed
 as the machine is there.
 """
 
-from novitai.domain.change import Change, move, with_fields, with_operation
+from novitai.domain.change import Change, fact, move, with_fields, with_operation
 from novitai.domain.errors import Code
+from novitai.domain.events import FactType
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import DesiredState, Instance, OperationStatus, SeenMachine, Verb
 from novitai.domain.lifecycle import Observation, Request, State, allows
 from novitai.domain.machine import MachineStatus
-from novitai.policies import observed, outcomes
+from novitai.policies import moves, observed, outcomes
 from novitai.policies.actions import Act, Action, Apply, Moment, Step, Wait, ask_once, look_later, watch
 
 STOP_VISIBLE_SECONDS = 90.0
@@ -23,6 +24,8 @@ LONGEST_CONFIRM_SECONDS = 60.0
 
 def stopping(instance: Instance, moment: Moment) -> Step:
     operation, machine = instance.operation, instance.machine
+    if instance.former is not None:
+        return Apply(_called_off(instance, moment))
     wanted = operation.verb is Verb.STOP and operation.under_way
     if not wanted or instance.state is State.MIGRATING:
         return Wait()
@@ -41,6 +44,23 @@ def stopping(instance: Instance, moment: Moment) -> Step:
     if step is None and machine.status is not MachineStatus.STOPPING:
         return Apply(Change(instance=outcomes.action_not_seen(instance, operation_id=operation.id)))
     return step or look_later(machine, moment)
+
+
+def _called_off(instance: Instance, moment: Moment) -> Change:
+    """A stop during a replacement: the former machine takes its place again, so that it is that one, with its disk, that
+    is stopped; what was bought for it goes.
+    """
+    now, operation = moment.now, instance.operation
+    change = moves.called_off(instance, at=now, reason="it is to be stopped")
+    back = change.instance
+    if allows(back.state, Request.STOP):
+        return change.then(Change(instance=move(back, Request.STOP, at=now)))
+    if back.state is not State.STOPPED:
+        return change
+    still = with_operation(back, status=OperationStatus.COMPLETED, completed_at=now) if operation.under_way else back
+    reason = operation.reason or "stopped as asked"
+    told = fact(FactType.STOPPED, still, before=instance, at=now, actor=instance.desired.by, reason=reason)
+    return change.then(Change(instance=still, facts=(told,)))
 
 
 def _standing(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
@@ -101,6 +121,8 @@ def give_up_start(instance: Instance, step: Step, moment: Moment) -> Apply | Non
         return None
     seconds = error.at - operation.requested_at
     message = f"Novita refused the {operation.verb} for {seconds:.0f} s, for the machine's state: {error.message}"
+    if operation.verb is Verb.MIGRATE:
+        return Apply(moves.in_vain(instance, code=error.code, message=message, at=moment.now))
     return Apply(outcomes.start_given_up(instance, code=error.code, message=message, at=moment.now))
 
 

@@ -20,14 +20,14 @@ def number(
 ) -> tuple[Instance, tuple[Event, ...]]:
     """The instance with its sequence moved on, and its facts as events."""
     first = instance.sequence + 1
-    operation = instance.operation
+    operation, machine = instance.operation, instance.machine or (instance.former and instance.former.machine)
     events = tuple(
         Event(
             id=new_id("evt"),
             sequence=first + index,
             type=fact.type,
             instance_id=instance.id,
-            machine_id=instance.machine.id if instance.machine else None,
+            machine_id=machine.id if machine else None,
             at=fact.at,
             actor=fact.actor,
             reason=fact.reason,

@@ -11,11 +11,22 @@ import msgspec
 from novitai.domain.change import Change, fact, move, reach, with_fields, with_operation
 from novitai.domain.errors import Code
 from novitai.domain.events import Fact, FactType
-from novitai.domain.instance import DesiredState, Instance, LastError, OperationStatus, Phase, Verb
+from novitai.domain.ids import MachineId
+from novitai.domain.instance import (
+    ENOUGH_EVIDENCE,
+    DesiredState,
+    Former,
+    Instance,
+    LastError,
+    OperationStatus,
+    Phase,
+    SeenMachine,
+    Verb,
+)
 from novitai.domain.lifecycle import Observation, State, allows
 from novitai.domain.machine import MachineStatus
 from novitai.domain.times import iso_or_none
-from novitai.policies import outcomes, outside, readings
+from novitai.policies import moves, outcomes, outside, readings
 from novitai.policies.readings import Sighting
 
 __all__ = [
@@ -51,6 +62,8 @@ def see(instance: Instance, sighting: Sighting, *, now: float, operation_id: str
     """
     seen = instance.machine
     machine = sighting.machine
+    if instance.former is not None and instance.former.machine.id == machine.id:
+        return _see_former(instance, instance.former, sighting, now=now)
     if seen is None or seen.id != machine.id or instance.state is State.DELETED:
         return Seen(change=Change(instance=instance))
     if sighting.at < seen.since:
@@ -69,6 +82,8 @@ def see(instance: Instance, sighting: Sighting, *, now: float, operation_id: str
 def _move(instance: Instance, *, before: MachineStatus, now: float, operation_id: str) -> Change:
     machine = instance.machine
     assert machine is not None
+    if machine.status.going_down and moves.falls_back(instance):
+        return _fallen_back(instance, why="stopped before it was ready", now=now)
     match machine.status:
         case MachineStatus.RUNNING:
             return _running(instance, before=before, now=now, operation_id=operation_id)
@@ -133,6 +148,8 @@ def _standing(instance: Instance, *, before: MachineStatus, now: float) -> Chang
         return Change(instance=instance)  # still standing from before the start
     if state is State.FAILED and before is MachineStatus.STOPPED:
         return Change(instance=instance)  # it never came up, which is told already
+    if state is State.MIGRATING and operation.verb is Verb.MIGRATE and operation.under_way:
+        return _moved_in_vain(instance, now=now)
     if operation.verb is Verb.STOP and operation.under_way:
         if not surely_stopped(instance, now=now):
             return Change(instance=instance)
@@ -184,9 +201,25 @@ def _start_in_vain(instance: Instance, *, now: float, why: str) -> Change:
     return outcomes.startup_failed(instance, code=Code.MACHINE_ERROR, message=message, at=now)
 
 
-def _reclaimed(instance: Instance) -> bool:
+def _moved_in_vain(instance: Instance, *, now: float) -> Change:
+    """It stands still although Novita was asked to move it: still, when that has not begun, or again."""
+    if not _began_after_start(instance):
+        return Change(instance=instance)
+    message = "the machine stopped while Novita moved it"
+    return moves.in_vain(instance, code=Code.MACHINE_ERROR, message=message, at=now)
+
+
+def _fallen_back(instance: Instance, *, why: str, now: float) -> Change:
+    """The new machine failed while the former one serves, which takes its place again."""
     machine = instance.machine
-    return machine is not None and instance.wants is DesiredState.RUNNING and machine.spot_status.taken
+    assert machine is not None
+    error = f": {machine.error}" if machine.error else ""
+    message = f"the new machine {machine.id} {why}{error}"
+    return moves.in_vain(instance, code=Code.MACHINE_ERROR, message=message, at=now)
+
+
+def _reclaimed(instance: Instance) -> bool:
+    return moves.taken_back(instance)
 
 
 def _taken_back(instance: Instance, *, now: float) -> Change:
@@ -210,6 +243,52 @@ def _reclaim_fact(instance: Instance, *, before: Instance, now: float) -> Fact:
     )
 
 
+def _see_former(instance: Instance, former: Former, sighting: Sighting, *, now: float) -> Seen:
+    """A sighting of the machine that is being replaced. Whatever becomes of it, the instance is not lost by it."""
+    seen, status = former.machine, sighting.machine.status
+    if sighting.at < seen.since:
+        return Seen(change=Change(instance=instance))
+    if not sighting.confirmed and status is not seen.status and status.going_down:
+        return Seen(change=Change(instance=instance), look=True)
+    noted = readings.as_read(seen, sighting, now=now)
+    look = readings.withdraws_notice(seen, sighting)
+    if noted is seen:
+        return Seen(change=Change(instance=instance), look=look)
+    kept = with_fields(instance, former=msgspec.structs.replace(former, machine=noted))
+    fell = kept.former is not None and kept.former.ended and not former.ended
+    facts = (_former_taken(kept, noted, before=instance, now=now),) if fell and noted.spot_status.taken else ()
+    return Seen(change=Change(instance=kept, facts=facts), look=look)
+
+
+def former_missing(instance: Instance, machine_id: MachineId, *, at: float) -> Change:
+    """One piece of evidence that the machine that is being replaced is gone; on the second it is called gone."""
+    former = instance.former
+    if former is None or former.machine.id != machine_id:
+        return Change(instance=instance)
+    known = former.machine.missing
+    if known and at - known[-1] < EVIDENCE_APART_SECONDS:
+        return Change(instance=instance)
+    machine = former.machine if former.gone else msgspec.structs.replace(former.machine, missing=(*known, at))
+    kept = with_fields(instance, former=msgspec.structs.replace(former, machine=machine))
+    if kept.former is not None and kept.former.gone and instance.wants is DesiredState.DELETED:
+        return Change(instance=outcomes.machine_removed(instance, machine_id))
+    fell = kept.former is not None and kept.former.ended and not former.ended
+    facts = (_former_taken(kept, machine, before=instance, now=at),) if fell and machine.spot_status.taken else ()
+    return Change(instance=kept, facts=facts)
+
+
+def _former_taken(instance: Instance, machine: SeenMachine, *, before: Instance, now: float) -> Fact:
+    return fact(
+        FactType.RECLAIMED,
+        instance,
+        before=before,
+        at=now,
+        actor="novita",
+        reason=f"{_TAKEN_BACK}, while it is being replaced",
+        data={"reclaimAt": iso_or_none(machine.reclaim_at), "machineId": machine.id},
+    )
+
+
 def _stopping(instance: Instance, *, now: float) -> Change:
     if not allows(instance.state, Observation.STOP_SEEN):
         return Change(instance=instance)
@@ -228,6 +307,8 @@ def _stopping(instance: Instance, *, now: float) -> Change:
 
 def _starting(instance: Instance, *, before: MachineStatus, now: float, operation_id: str) -> Change:
     state, operation = instance.state, instance.operation
+    if instance.replacing:
+        return Change(instance=instance)  # it comes up as one that was just bought
     if not allows(state, Observation.START_SEEN) or (operation.verb is Verb.STOP and operation.under_way):
         return Change(instance=instance)
     if state is State.STOPPING and _ours(instance):
@@ -236,12 +317,14 @@ def _starting(instance: Instance, *, before: MachineStatus, now: float, operatio
         return Change(instance=instance)  # the start that was given up goes on, or never mattered
     asked = outside.why_it_comes_up(instance, before=before, now=now, operation_id=operation_id)
     moved = with_fields(move(asked, Observation.START_SEEN, at=now), health=None, running_at=None)
+    goes_on = instance.operation.under_way  # what was asked of us begins again
+    actor = moved.operation.by if goes_on or moved.operation.by == "novita" else "outside"
     told = fact(
         FactType.STARTUP_INITIATED,
         moved,
         before=instance,
         at=now,
-        actor="novita" if moved.operation.by == "novita" else "outside",
+        actor=actor,
         reason=moved.operation.reason,
     )
     return Change(instance=moved, facts=(told,)).then(reach(moved, Phase.INSTANCE_STARTING, at=now))
@@ -278,10 +361,12 @@ def missing(instance: Instance, *, at: float) -> Change:
         return Change(instance=instance)
     evidence = (*machine.missing, at)
     noted = with_fields(instance, machine=msgspec.structs.replace(machine, missing=evidence))
-    if len(evidence) < 2:
+    if len(evidence) < ENOUGH_EVIDENCE:
         return Change(instance=noted)
     if instance.state is State.DELETING:
         return Change(instance=outcomes.machine_removed(noted, machine.id))
+    if moves.falls_back(noted):
+        return _fallen_back(noted, why="vanished before it was ready", now=at)
     if machine.status is MachineStatus.REMOVING and not _reclaimed(noted):
         return outcomes.machine_deleted_outside(outcomes.machine_removed(noted, machine.id), at=at)
     return _vanished(noted, now=at)

@@ -26,6 +26,7 @@ from novitai.domain.lifecycle import Observation, Request, State, allows
 from novitai.domain.machine import MachineStatus
 from novitai.domain.money import dollars
 from novitai.domain.offers import Offer
+from novitai.policies import moves
 
 
 def create_sent(instance: Instance, *, number: int, offer: Offer, at: float) -> Instance:
@@ -36,7 +37,7 @@ def create_sent(instance: Instance, *, number: int, offer: Offer, at: float) -> 
         open_attempt=OpenAttempt(number=number, offer=offer, sent_at=at),
         offer=offer,
     )
-    return with_operation(sent, sent_at=at) if sent.operation.makes_ready else sent
+    return moves.asked(with_operation(sent, sent_at=at) if sent.operation.makes_ready else sent, at=at)
 
 
 def create_accepted(
@@ -49,7 +50,7 @@ def create_accepted(
     """
     if instance.machine is not None and instance.machine.id == machine_id:
         return Change(instance=_closed(instance, number))
-    if machine_id in instance.discarded or machine_id in instance.strays:
+    if machine_id in instance.discarded or machine_id in instance.strays or moves.is_former(instance, machine_id):
         return Change(instance=_closed(instance, number))
     rivalled = instance.machine is not None or (
         instance.open_attempt is not None and instance.open_attempt.number != number
@@ -77,7 +78,7 @@ def create_accepted(
         health=None,
         running_at=None,
     )
-    starts = owned.state is State.CREATING
+    starts = owned.buys and owned.operation.makes_ready
     if starts:
         owned = with_operation(owned, accepted_at=at, unclear=0)
     told = fact(
@@ -126,6 +127,8 @@ def create_failed(
 
     It counts as a failed start-up when Novita had accepted an earlier machine of it, which never ran.
     """
+    if instance.replacing:
+        return moves.in_vain(instance, code=code, message=message, at=at, offers=offers)
     if instance.state is not State.CREATING:
         return Change(instance=instance)
     before = instance
@@ -153,22 +156,23 @@ def startup_failed(instance: Instance, *, code: Code, message: str, at: float) -
     """
     if not allows(instance.state, Observation.GAVE_UP):
         return Change(instance=instance)
+    if instance.former is not None and (instance.former.serves or instance.machine is None):
+        return moves.in_vain(instance, code=code, message=message, at=at)
     before = instance
     error = LastError(code=code, message=message, at=at, offers=instance.refusals)
     given_up = move(with_fields(instance, last_error=error), Observation.GAVE_UP, at=at)
     if not (instance.operation.makes_ready and instance.operation.under_way):
         return Change(instance=given_up)
     given_up = with_fields(given_up, operation=failed(instance.operation, at=at))
-    data: dict[str, object] = {"error": {"code": str(code), "message": message}}
-    told = fact(
-        FactType.STARTUP_FAILED, given_up, before=before, at=at, actor=instance.operation.by, reason=message, data=data
-    )
-    return Change(instance=given_up, facts=(told,))
+    if given_up.move is not None:
+        return moves.failed_in_place(given_up, before=before, at=at)
+    return _told_failed(given_up, FactType.STARTUP_FAILED, before=before, at=at)
 
 
 def action_sent(instance: Instance, *, at: float) -> Instance:
-    """The intent to start, stop or restart, to be committed before the call."""
-    return with_operation(instance, sent_at=at, accepted_at=None)
+    """The intent to start, stop, restart or move, to be committed before the call."""
+    sent = with_operation(instance, sent_at=at, accepted_at=None)
+    return moves.asked(sent, at=at) if sent.operation.verb is Verb.MIGRATE else sent
 
 
 def action_accepted(instance: Instance, *, operation_id: str, at: float) -> Change:
@@ -257,12 +261,12 @@ def _start_failed(instance: Instance, *, code: Code, message: str, at: float) ->
     return with_fields(move(ended, Observation.MACHINE_RUNNING, at=at), running_at=at) if _runs(instance) else ended
 
 
-def _told_failed(instance: Instance, *, before: Instance, at: float) -> Change:
+def _told_failed(instance: Instance, kind: FactType = FactType.FAILED, *, before: Instance, at: float) -> Change:
     """The failure that the instance holds now, told."""
     error = instance.last_error
     assert error is not None
     told = fact(
-        FactType.FAILED,
+        kind,
         instance,
         before=before,
         at=at,
@@ -294,7 +298,7 @@ def discard_machine(instance: Instance, *, code: Code, message: str, at: float) 
 def stray_found(instance: Instance, machine_id: MachineId, *, at: float) -> Change:
     """A second machine bears our marker: told, kept in sight, deleted only with the instance."""
     present = instance.machine is not None and instance.machine.id == machine_id
-    if machine_id in instance.strays or machine_id in instance.discarded:
+    if machine_id in instance.strays or machine_id in instance.discarded or moves.is_former(instance, machine_id):
         return Change(instance=instance)
     if present and instance.state is not State.DELETED:
         return Change(instance=instance)
@@ -324,6 +328,8 @@ def machine_removed(instance: Instance, machine_id: MachineId) -> Instance:
         "strays": tuple(other for other in instance.strays if other != machine_id),
         "delete_sent": tuple(item for item in instance.delete_sent if item[0] != machine_id),
     }
+    if moves.is_former(instance, machine_id):
+        return with_fields(instance, former=None, **kept)
     if instance.machine is not None and instance.machine.id == machine_id:
         return with_fields(
             instance, machine=msgspec.structs.replace(instance.machine, status=MachineStatus.REMOVED), **kept
@@ -335,10 +341,11 @@ def deleted(instance: Instance, *, at: float, actor: str, reason: str) -> Change
     """Everything of the instance is gone."""
     if instance.state is State.DELETED:
         return Change(instance=instance)
-    gone = with_fields(_wanted_gone(instance, by=actor, reason=reason, at=at), deleted_at=at)
+    ended = moves.interrupted(_wanted_gone(instance, by=actor, reason=reason, at=at), at=at)
+    gone = with_fields(ended, former=None, deleted_at=at)
     if gone.operation.under_way:
-        ended = OperationStatus.COMPLETED if gone.operation.verb is Verb.DELETE else OperationStatus.SUPERSEDED
-        gone = with_operation(gone, status=ended, completed_at=at)
+        status = OperationStatus.COMPLETED if gone.operation.verb is Verb.DELETE else OperationStatus.SUPERSEDED
+        gone = with_operation(gone, status=status, completed_at=at)
     gone = move(gone, Observation.REMOVED, at=at)
     told = fact(FactType.DELETED, gone, before=instance, at=at, actor=actor, reason=reason)
     return Change(instance=gone, facts=(told,))
@@ -350,7 +357,7 @@ def machine_deleted_outside(instance: Instance, *, at: float) -> Change:
     Other machines of ours for it, and a create that is not resolved, are dealt with first.
     """
     reason = "the machine was deleted outside of Novitai"
-    if not (instance.discarded or instance.strays or instance.open_attempt):
+    if not (instance.discarded or instance.strays or instance.open_attempt or instance.former):
         return deleted(instance, at=at, actor="outside", reason=reason)
     asked = _wanted_gone(instance, by="outside", reason=reason, at=at)
     if asked.operation.under_way:
@@ -384,7 +391,7 @@ def stopped(instance: Instance, event: Observation, *, at: float, reason: str) -
     still = move(instance, event, at=at)
     if still.state is not State.STOPPED:
         return Change(instance=still)
-    still = with_fields(still, stopped_at=at, health=None)
+    still = with_fields(moves.interrupted(still, at=at), stopped_at=at, health=None)
     if operation.verb is Verb.STOP and operation.under_way:
         still = with_operation(still, status=OperationStatus.COMPLETED, completed_at=at)
     told = fact(FactType.STOPPED, still, before=instance, at=at, actor=instance.desired.by, reason=reason)

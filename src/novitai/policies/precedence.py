@@ -79,8 +79,10 @@ def voice_of(by: str) -> Voice:
     return Voice(name) if name in Voice.__members__.values() else Voice.OUTSIDE
 
 
-def mask(instance: Instance, *, now: float) -> Voice | None:
-    """What holds the instance down, whatever anybody says."""
+def mask(instance: Instance, *, now: float, held: bool = False) -> Voice | None:
+    """What holds the instance down, whatever anybody says. `held`: a used-up budget does; it stands above a ttl."""
+    if held:
+        return Voice.BUDGET
     ends = instance.ttl_ends_at
     return Voice.TTL if ends is not None and now >= ends else None
 
@@ -90,17 +92,21 @@ def lapsed(held: Desired, *, now: float) -> bool:
     return held.until is not None and now >= held.until
 
 
-def may(asking: Voice, state: DesiredState, instance: Instance, *, spoken_at: float, now: float) -> bool:
-    """Whether a voice that speaks from this moment may make the instance run, or stop. Raises KeyError for a voice that never asks."""
-    held, over = instance.desired, mask(instance, now=now)
-    cell = TABLE[over or voice_of(held.by)][asking]
+def may(
+    asking: Voice, state: DesiredState, instance: Instance, *, spoken_at: float, now: float, held: bool = False
+) -> bool:
+    """Whether a voice that speaks from this moment may make the instance run, or stop. `held` as for `mask`. Raises KeyError for a voice
+    that never asks.
+    """
+    word, over = instance.desired, mask(instance, now=now, held=held)
+    cell = TABLE[over or voice_of(word.by)][asking]
     match cell.start if state is DesiredState.RUNNING else cell.stop:
         case Rule.ALWAYS:
             return True
         case Rule.LATER:
-            return spoken_at > held.at or lapsed(held, now=now)
+            return spoken_at > word.at or lapsed(word, now=now)
         case Rule.LAPSED:
-            return lapsed(held, now=now)
+            return lapsed(word, now=now)
         case Rule.LIFTED:
             return over is None
         case Rule.NEVER:

@@ -61,6 +61,12 @@ def withdraws_notice(seen: SeenMachine, sighting: Sighting) -> bool:
 
 def note(instance: Instance, seen: SeenMachine, sighting: Sighting, *, now: float) -> Instance:
     """The instance with the machine's fields as read; the same object when nothing differs."""
+    seen_now = as_read(seen, sighting, now=now)
+    return instance if seen_now is seen else with_fields(instance, machine=seen_now)
+
+
+def as_read(seen: SeenMachine, sighting: Sighting, *, now: float) -> SeenMachine:
+    """The machine with its fields as read; the same object when nothing differs."""
     machine = sighting.machine
     keeps = withdraws_notice(seen, sighting)
     fields: dict[str, object] = {
@@ -73,8 +79,12 @@ def note(instance: Instance, seen: SeenMachine, sighting: Sighting, *, now: floa
         "product_name": machine.product_name or seen.product_name,
         "billing_mode": machine.billing_mode or seen.billing_mode,
         "ports": _ports(seen, machine),
+        "started_at": machine.started_at or seen.started_at,
+        "stopped_at": machine.stopped_at or seen.stopped_at,
+        "rootfs_gb": machine.rootfs_gb or seen.rootfs_gb,
         "spot_status": seen.spot_status if keeps else machine.spot_status,
         "reclaim_at": seen.reclaim_at if keeps else machine.reclaim_at,
+        "taken_since": seen.taken_since if keeps else _taken_since(seen, machine, now=now),
         "missing": _still_missing(seen, at=sighting.at),
         "puzzling": machine.status is MachineStatus.UNKNOWN,
     }
@@ -84,11 +94,19 @@ def note(instance: Instance, seen: SeenMachine, sighting: Sighting, *, now: floa
         fields["connection"] = machine.connection
         fields["password"] = sighting.password if machine.password else seen.password
     if machine.status is not seen.status and machine.status is not MachineStatus.UNKNOWN:
-        fields |= {"status": machine.status, "since": now, **_pulling(seen, machine.status, now=now)}
+        fields |= {"status": machine.status, "since": now, "before_since": seen.since}
+        fields |= _pulling(seen, machine.status, now=now)
     noted = msgspec.structs.replace(seen, **fields)
     if _without_box(noted) == _without_box(seen):
-        return instance
-    return with_fields(instance, machine=noted)
+        return seen
+    return noted
+
+
+def _taken_since(seen: SeenMachine, machine: Machine, *, now: float) -> float | None:
+    """When Novita was first seen to take this run of the machine back."""
+    if not machine.spot_status.taken:
+        return None
+    return seen.taken_since if seen.spot_status.taken and seen.taken_since is not None else now
 
 
 def spot_notice(before: Instance, noted: Instance, *, at: float) -> Change:

@@ -8,6 +8,7 @@ may override whom stands in the table of `precedence.py`.
 
 import msgspec
 
+from novitai.domain.budget import Hold
 from novitai.domain.change import Change, completed, fact, move, with_fields, with_operation
 from novitai.domain.errors import Code, Refusal
 from novitai.domain.events import FactType
@@ -24,13 +25,15 @@ from novitai.domain.instance import (
 )
 from novitai.domain.lifecycle import Request, State, allows
 from novitai.domain.times import iso
-from novitai.policies.precedence import PEOPLE, mask, may, voice_of
+from novitai.policies.budget import facts, refusal_words
+from novitai.policies.precedence import PEOPLE, Voice, mask, may, voice_of
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """A verb with who asks, why and when, and what may come with it.
 
-    `spoken_at`: the moment whose word a policy brings (None: `at`). `until`: how long a stop holds.
+    `spoken_at`: the moment whose word a policy brings (None: `at`). `until`: how long a stop holds. `hold`: the used-up budget that
+    holds the instance down.
     """
 
     verb: Verb
@@ -44,6 +47,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     webhook: WebhookTarget | None = None
     spoken_at: float | None = None
     until: float | None = None
+    hold: Hold | None = None
 
 
 class Same(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,10 +84,12 @@ def _check_precedence(instance: Instance, wish: Wish) -> None:
     """Raises Refusal when the word that stands does not give way to this wish."""
     state = DesiredState.STOPPED if wish.verb is Verb.STOP else DesiredState.RUNNING
     spoken_at = wish.at if wish.spoken_at is None else wish.spoken_at
-    if may(voice_of(wish.by), state, instance, spoken_at=spoken_at, now=wish.at):
+    if may(voice_of(wish.by), state, instance, spoken_at=spoken_at, now=wish.at, held=wish.hold is not None):
         return
+    if wish.hold is not None and state is DesiredState.RUNNING:
+        raise held_down(wish.hold)
     ends = instance.ttl_ends_at
-    if ends is not None and mask(instance, now=wish.at) is not None:
+    if ends is not None and mask(instance, now=wish.at) is Voice.TTL:
         raise Refusal(
             Code.INSTANCE_NOT_STARTABLE,
             f"the ttl of instance {instance.id} ended at {iso(ends)}; PATCH it with a new ttl, or with null for none",
@@ -92,6 +98,11 @@ def _check_precedence(instance: Instance, wish: Wish) -> None:
     raise Refusal(
         Code.INVALID_STATE, f"the word of {held.by}, {held.state} since {iso(held.at)}, stands above {wish.by}"
     )
+
+
+def held_down(burst: Hold) -> Refusal:
+    """The refusal of what a budget does not allow, with its figures."""
+    return Refusal(Code.BUDGET_EXCEEDED, refusal_words(burst), details=facts(burst))
 
 
 def _heard(decided: Change | Same, wish: Wish, state: DesiredState) -> Change | Same:

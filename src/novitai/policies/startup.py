@@ -10,6 +10,7 @@ from novitai.domain.instance import CheckType, EndpointHealth, Health, HealthChe
 from novitai.domain.lifecycle import Observation, State
 from novitai.domain.machine import PortMapping
 from novitai.domain.times import iso, iso_or_none
+from novitai.policies import moves
 
 DETAILS_WAIT_SECONDS = 5.0
 """`ready` waits at most this long for SSH details after the checks passed."""
@@ -97,7 +98,8 @@ def ready(instance: Instance, *, at: float) -> Change:
         reason="the health checks passed" if last.health and last.health.endpoints else "there is nothing to check",
         data={"healthCheckResult": health_view(last), "connectionDetails": connection_view(last)},
     )
-    return Change(instance=last, facts=(*reached.facts, told))
+    moved = moves.done(last, before=instance, at=at)
+    return Change(instance=moved.instance, facts=(*reached.facts, told, *moved.facts), decision=moved.decision)
 
 
 def may_be_ready(instance: Instance, *, now: float) -> bool:

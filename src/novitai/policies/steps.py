@@ -14,9 +14,16 @@ from novitai.domain.ids import MachineId
 from novitai.domain.instance import DesiredState, Instance, SeenMachine, Verb
 from novitai.domain.lifecycle import Observation, Request, State
 from novitai.domain.machine import MachineStatus
-from novitai.policies import observed, outcomes, startup, unclear
-from novitai.policies.actions import Act, Action, Apply, Buy, Limits, Moment, Step, Wait, ask_once
-from novitai.policies.endings import give_up_start, queued_start, remove, stopping, stopping_before_start
+from novitai.policies import moves, observed, outcomes, startup, successors, unclear
+from novitai.policies.actions import Act, Action, Apply, Buy, Limits, Moment, Step, Wait, ask_once, watch
+from novitai.policies.endings import (
+    STOP_VISIBLE_SECONDS,
+    give_up_start,
+    queued_start,
+    remove,
+    stopping,
+    stopping_before_start,
+)
 
 __all__ = ["Act", "Action", "Apply", "Buy", "Limits", "Step", "Wait", "next_step", "removes"]
 
@@ -73,7 +80,9 @@ def _unwanted(instance: Instance) -> tuple[MachineId, ...]:
     machine = instance.machine
     present = machine is not None and machine.status is not MachineStatus.REMOVED
     mine = (machine.id,) if machine is not None and present else ()
-    return (*mine, *instance.discarded, *instance.strays)
+    kept = instance.former
+    former = (kept.machine.id,) if kept is not None and kept.machine.status is not MachineStatus.REMOVED else ()
+    return (*mine, *former, *instance.discarded, *instance.strays)
 
 
 def removes(instance: Instance, act: Act) -> bool:
@@ -89,6 +98,9 @@ def _toward_desired(instance: Instance, moment: Moment, *, removing: bool) -> St
             reason = instance.desired.reason or "deleted as asked"
             return Apply(outcomes.deleted(instance, at=moment.now, actor=instance.desired.by, reason=reason))
         case DesiredState.STOPPED:
+            machine = instance.machine
+            if instance.state is State.MIGRATING and instance.former is None and machine is not None:
+                return _stuck(instance, machine, moment)
             return stopping(instance, moment)
         case DesiredState.RUNNING:
             return _running(instance, moment)
@@ -98,7 +110,11 @@ def _running(instance: Instance, moment: Moment) -> Step:
     machine = instance.machine
     if machine is None:
         return _without_machine(instance, moment)
+    if moves.outlived(instance):
+        return Apply(moves.given_up(instance))
     match instance.state:
+        case State.MIGRATING:
+            return _migrating(instance, machine, moment)
         case State.CREATING:
             return _creating(instance, machine, moment)
         case State.STARTING:
@@ -123,12 +139,51 @@ def _without_machine(instance: Instance, moment: Moment) -> Step:
     match instance.state:
         case State.CREATING if instance.operation.under_way:
             return Buy()
+        case State.MIGRATING:
+            return _replacing(instance, moment)
         case State.STOPPED:
             return queued_start(instance, Request.CREATE_AGAIN, moment)
         case State.STOPPING:
             return Apply(outcomes.unsent_stop(instance, at=moment.now))
         case _:
             return Wait()
+
+
+def _replacing(instance: Instance, moment: Moment) -> Step:
+    """Another machine is to be bought, unless that is not needed any more."""
+    why = successors.pointless(instance)
+    if why is None and instance.operation.under_way:
+        return Buy()
+    return Apply(moves.called_off(instance, at=moment.now, reason=why or "nobody waits for it any more"))
+
+
+def _migrating(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
+    """A move of Novita's own is asked for once, and waited for; a machine that was bought comes up as after a create."""
+    if instance.former is not None:
+        return _creating(instance, machine, moment)
+    operation = instance.operation
+    ours = operation.verb is Verb.MIGRATE and operation.under_way
+    if ours and operation.accepted_at is None:
+        visible = machine.status is MachineStatus.MIGRATING or machine.status.coming_up
+        step = ask_once(instance, machine, Action.MIGRATE, moment, visible=visible)
+        return give_up_start(instance, step, moment) or step
+    if ours and operation.accepted_at is not None and machine.status is MachineStatus.STOPPED:
+        soon = watch(machine, operation.accepted_at + STOP_VISIBLE_SECONDS, moment)
+        return soon or Apply(Change(instance=outcomes.action_not_seen(instance, operation_id=operation.id)))
+    return _stuck(instance, machine, moment)
+
+
+def _stuck(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:
+    """A move of Novita's own that takes too long is told of, once; what can be done about it is found by its job."""
+    if moves.told_stuck(instance):
+        return Wait()
+    until = moves.stuck_at(instance)
+    if moment.now < until:
+        return Wait(until=until)
+    looked = moment.looked_at(machine.id)
+    if looked is None or looked < until:
+        return Act(Action.LOOK, machine.id)
+    return Apply(moves.stuck(instance, at=moment.now))
 
 
 def _creating(instance: Instance, machine: SeenMachine, moment: Moment) -> Step:

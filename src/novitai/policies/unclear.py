@@ -10,7 +10,6 @@ import msgspec
 from novitai.domain.change import Change, with_fields, with_operation
 from novitai.domain.errors import Code
 from novitai.domain.instance import AttemptOutcome, DesiredState, Instance, OpenAttempt
-from novitai.domain.lifecycle import State
 from novitai.policies import outcomes
 from novitai.policies.actions import LOOK_AGAIN_SECONDS, Apply, Moment, Wait
 
@@ -70,7 +69,7 @@ def pause_after(unclear: int, *, settle_time: float) -> float:
 
 
 def _wanted(instance: Instance) -> bool:
-    return instance.state is State.CREATING and instance.wants is DesiredState.RUNNING
+    return instance.buys and instance.wants is DesiredState.RUNNING
 
 
 def _not_made(instance: Instance, attempt: OpenAttempt, *, at: float) -> Change:

@@ -11,9 +11,11 @@ from typing import Protocol
 
 import msgspec
 
+from novitai.domain.costs import Billed
 from novitai.domain.ids import MachineId
 from novitai.domain.machine import Machine, Port
 from novitai.domain.metrics import MachineMetrics, Window
+from novitai.domain.money import Usd
 from novitai.domain.offers import Catalogue, Offer
 from novitai.domain.templates import NetworkStorage, RegistryAuth, Template
 from novitai.ports.coordination import Share
@@ -99,6 +101,22 @@ class ProviderJobs(msgspec.Struct, frozen=True, kw_only=True):
     source: str
 
 
+class BillCycle(StrEnum):
+    """What a row of a bill stands for; cycles lie on whole hours and days in UTC."""
+
+    HOUR = "Hour"
+    DAY = "Day"
+
+
+class BillQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which part of the bill, in Unix seconds: at most 31 days (novita-wire.md 4). `machine_id` None: all machines."""
+
+    start: int
+    end: int
+    cycle: BillCycle = BillCycle.HOUR
+    machine_id: MachineId | None = None
+
+
 class ClientName(StrEnum):
     """The two clients of Novita, by which logs, metrics and errors tell them apart."""
 
@@ -174,6 +192,15 @@ class Provider(Protocol):
         """Delete a machine for good. Raises Gone, InvalidState, …"""
         ...
 
+    async def migrate(self, machine_id: MachineId, call: Call) -> None:
+        """Move a machine to another node: minutes, the same id, and it comes up by itself; what the system disk holds
+        is lost. Accepted is not moved: Novita's job tells how it ends (`jobs`). Whether Novita moves a machine by itself
+        when its node fails (its autoMigrate) is left as Novita has it: such a move is seen as `migrating`, keeps the id, and
+        while it lasts no other is begun. Raises NoCapacity (nothing free to
+        move to), InvalidState (neither running nor stopped, noticed, or another job is at work), NoBalance, Gone, …
+        """
+        ...
+
     async def metrics(self, machine_id: MachineId, window: Window, call: Call) -> MachineMetrics:
         """What was measured of a machine; about a minute late, empty while nothing was. Raises Gone."""
         ...
@@ -196,6 +223,14 @@ class Provider(Protocol):
 
     async def jobs(self, query: ProviderJobQuery, call: Call) -> ProviderJobs:
         """Novita's jobs: from the internal API when its key is set, else (or when that fails) from the public one."""
+        ...
+
+    async def bills(self, query: BillQuery, call: Call) -> tuple[Billed, ...]:
+        """What machines cost by Novita's own account, a row for each machine and cycle. It is late by what Novita needs to settle."""
+        ...
+
+    async def balance(self, call: Call) -> Usd:
+        """What is left of the account's money; below zero when it is overdrawn."""
         ...
 
     async def upstream(self) -> tuple[UpstreamView, ...]:

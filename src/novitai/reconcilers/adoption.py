@@ -175,11 +175,11 @@ class Adoption:
     async def _forget_what_is_gone(self, options: SyncOptions) -> tuple[InstanceId, ...]:
         """Delete the records of what was lost long ago, by the operation that people use."""
         gone = self._sync.obsolete(options)
-        reason = "lost, and its retention time is over"
         forgotten = []
         for instance_id in gone:
             with suppress(Refusal):
-                request, context = VerbRequest(reason=reason), self._context("retention")
+                why = self._sync.why_forgotten(instance_id)
+                request, context = VerbRequest(reason=why.because, explanation=why), self._context("retention")
                 await self._verbs.perform(
                     instance_id, Verb.DELETE, request, context, lambda _: Answer(status=202, body="")
                 )

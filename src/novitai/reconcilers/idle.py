@@ -69,7 +69,7 @@ class IdleStop:
 
     async def run(self, lease: Lease) -> float:
         """Judge everything once and do what is due; gives the seconds until the next deadline."""
-        self._notice_a_set_clock()
+        await self._notice_a_set_clock()
         await self._idleness.settle()
         if self._automation.paused(Part.IDLE):
             return PAUSED_LOOK
@@ -86,12 +86,11 @@ class IdleStop:
         due = self._due(self._idleness.judge(snapshot))
         return due is not None and due < self.wakes_at - SHORTEST_PAUSE
 
-    def _notice_a_set_clock(self) -> None:
+    async def _notice_a_set_clock(self) -> None:
         ahead = self._clock.now() - self._steady.now()
         if abs(ahead - self._ahead) > STEP_SECONDS:
             log.warning("clock_was_set", seconds=round(ahead - self._ahead, 1))
-            self._idleness.trusted_since = self._clock.now()
-            self._idleness.metering.keep_only(set())  # they were dated by the clock as it was
+            await self._idleness.distrust()
         self._ahead = ahead
 
     def _note_check(self, judged: Sequence[Judged]) -> None:
@@ -187,7 +186,11 @@ class IdleStop:
             data=await self._announcement(judged, warned),
         )
         noted = self._ledger.note(
-            self._context(), "instance.warn", target=instance.id, because=evidence(verdict), at=iso(warned.acts_at)
+            self._context(),
+            "instance.warn",
+            target=instance.id,
+            because=f"{evidence(verdict)}; it is to {warned.deed} at {iso(warned.acts_at)} unless somebody uses it",
+            facts={"actsAt": iso(warned.acts_at), "idleSince": iso(warned.idle_since), "signals": signals_of(judged)},
         )
         change = Change(instance=instance, facts=(told,))
         await self._ledger.commit(judged.snapshot.version, change, puts=puts, appends=(noted,), lease=lease)

@@ -2,6 +2,7 @@
 
 from novitai.operations import records
 from novitai.operations.audit import KEEP_SECONDS as AUDIT_KEPT_SECONDS
+from novitai.operations.costs import SEGMENTS_KEPT_SECONDS
 from novitai.operations.prices import KEEP_SECONDS as PRICES_KEPT_SECONDS
 from novitai.ports.store import Lease, Store
 from novitai.ports.world import Clock
@@ -28,6 +29,7 @@ class Retention:
             await self._store.trim_log(records.EVENTS, before=now - EVENTS_DAYS * 86_400, limit=BATCH),
             await self._store.trim_log(records.JOBS, before=now - JOBS_DAYS * 86_400, limit=BATCH),
             await self._store.trim_log(records.AUDIT, before=now - AUDIT_KEPT_SECONDS, limit=BATCH),
+            await self._store.trim_log(records.COSTS, before=now - SEGMENTS_KEPT_SECONDS, limit=BATCH),
             await self._store.trim_log(records.PRICES, before=now - PRICES_KEPT_SECONDS, limit=BATCH),
         ]
         revision = await self._store.revision()

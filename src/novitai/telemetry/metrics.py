@@ -91,6 +91,19 @@ SWEEPS = _counter("observer_sweeps", ("result",), "Readings of Novita's whole li
 SWEEP_PAGES = _counter("observer_pages", (), "Pages read by sweeps.")
 SWEEP_MACHINES = _gauge("observer_machines", (), "Machines in the last complete sweep.")
 
+MOVE_ASKED = _seconds(
+    "migration_asked",
+    ("way",),
+    "From a spot notice or a reclaim that was seen to the first call that brings the instance back; of moves that ended well.",
+    buckets=LAGS,
+)
+MOVE_RECOVERY = _seconds(
+    "migration_recovery",
+    ("way",),
+    "From a spot notice or a reclaim that was seen to ready again.",
+    buckets=LAGS,
+)
+
 LOOP_LAG = _seconds("event_loop_lag", (), "How late the event loop runs what is due.")
 
 ALL: tuple[Metric, ...] = (
@@ -114,6 +127,8 @@ ALL: tuple[Metric, ...] = (
     SWEEPS,
     SWEEP_PAGES,
     SWEEP_MACHINES,
+    MOVE_ASKED,
+    MOVE_RECOVERY,
     LOOP_LAG,
 )
 
@@ -162,6 +177,11 @@ class Metrics:
         self._counters[SWEEP_PAGES.name].inc(pages)
         if complete:
             self._gauges[SWEEP_MACHINES.name].set(machines)
+
+    def moved(self, *, way: str, asked_seconds: float, ready_seconds: float) -> None:
+        """An instance was brought back: how long that took, counted from its notice or its reclaim."""
+        self._time(MOVE_ASKED, asked_seconds, way)
+        self._time(MOVE_RECOVERY, ready_seconds, way)
 
     def loop_lagged(self, seconds: float) -> None:
         """Something due was run this much too late."""

@@ -1,13 +1,18 @@
 """The client for asyncio. Its calls stand beside it by subject; this is the whole of them under one name."""
 
 from novitai_client._async.account import AccountCalls
+from novitai_client._async.budgets import BudgetCalls
+from novitai_client._async.costs import CostCalls
 from novitai_client._async.events import EventCalls
 from novitai_client._async.fleet import FleetCalls
 from novitai_client._async.instances import InstanceCalls
+from novitai_client._async.migration import MigrationCalls
 from novitai_client._async.service import ServiceCalls
 
 
-class AsyncClient(InstanceCalls, FleetCalls, EventCalls, AccountCalls, ServiceCalls):
+class AsyncClient(
+    InstanceCalls, FleetCalls, MigrationCalls, EventCalls, AccountCalls, CostCalls, BudgetCalls, ServiceCalls
+):
     """A client of a Novitai server.
 
     `base_url` (else NOVITAI_URL, else http://127.0.0.1:3000) and `api_key` (else NOVITAI_API_KEY, else the content of the

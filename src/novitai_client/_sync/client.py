@@ -4,13 +4,16 @@
 """The blocking client. Its calls stand beside it by subject; this is the whole of them under one name."""
 
 from novitai_client._sync.account import AccountCalls
+from novitai_client._sync.budgets import BudgetCalls
+from novitai_client._sync.costs import CostCalls
 from novitai_client._sync.events import EventCalls
 from novitai_client._sync.fleet import FleetCalls
 from novitai_client._sync.instances import InstanceCalls
+from novitai_client._sync.migration import MigrationCalls
 from novitai_client._sync.service import ServiceCalls
 
 
-class Client(InstanceCalls, FleetCalls, EventCalls, AccountCalls, ServiceCalls):
+class Client(InstanceCalls, FleetCalls, MigrationCalls, EventCalls, AccountCalls, CostCalls, BudgetCalls, ServiceCalls):
     """A client of a Novitai server.
 
     `base_url` (else NOVITAI_URL, else http://127.0.0.1:3000) and `api_key` (else NOVITAI_API_KEY, else the content of the

@@ -20,6 +20,7 @@ from novitai_client.models import (
     Accepted,
     ComprehensiveList,
     Created,
+    Explanation,
     HealthCheckSpec,
     Instance,
     InstanceMetrics,
@@ -63,6 +64,7 @@ class InstanceCalls(Connection):
         protect: bool | None = None,
         auto_stop: Mapping[str, Any] | None = None,
         migration: Mapping[str, Any] | None = None,
+        budget: Mapping[str, Any] | None = None,
         ttl: str | float | None = None,
         schedule: Mapping[str, Any] | None = None,
         dry_run: bool | None = None,
@@ -74,7 +76,8 @@ class InstanceCalls(Connection):
         Give `product` (such as "RTX 4090 24GB") or `product_id`, and `template_id` or `image_url`. `gpus` 1 to 8, `disk`
         in GB, `max_price` in USD per hour for all GPUs, `billing` spot, onDemand or auto, `placement` cheapest or
         region-first, `ports` such as "8080/http". `wait_for_capacity` and `ttl` are durations: "30m" or seconds.
-        `schedule` is {"start": "0 8 * * 1-5", "stop": "0 19 * * 1-5", "timezone": "Europe/Berlin"}.
+        `schedule` is {"start": "0 8 * * 1-5", "stop": "0 19 * * 1-5", "timezone": "Europe/Berlin"}. `budget` is what it may cost
+        in its whole life: {"limitUsd": 25, "hardStop": True}.
         `wait`: hold the answer until Novita accepted or refused, at most that many seconds (up to 60). What is not
         given is the server's default.
 
@@ -109,6 +112,7 @@ class InstanceCalls(Connection):
                 "protect": protect,
                 "autoStop": auto_stop,
                 "migration": migration,
+                "budget": budget,
                 "ttl": duration(ttl),
                 "schedule": schedule,
                 "dryRun": dry_run,
@@ -249,6 +253,8 @@ class InstanceCalls(Connection):
         ttl: str | float | UnsetType | None = UNSET,
         schedule: Mapping[str, Any] | UnsetType | None = UNSET,
         auto_stop: Mapping[str, Any] | UnsetType | None = UNSET,
+        migration: Mapping[str, Any] | UnsetType | None = UNSET,
+        budget: Mapping[str, Any] | UnsetType | None = UNSET,
         webhook_url: str | UnsetType | None = UNSET,
         webhook_secret: str | None = None,
         idempotency_key: str | None = None,
@@ -256,13 +262,16 @@ class InstanceCalls(Connection):
         """Change an instance's rules. What is not given stays as it is, and None clears.
 
         `labels` are merged into the present ones, and one that is None is removed. `ttl` counts from now. `schedule`
-        takes the place of the present one as a whole; of `auto_stop` what is left out stays.
+        takes the place of the present one as a whole; so does `budget`; of `auto_stop` and
+        `migration` what is left out stays.
         """
         asked = {
             "labels": labels,
             "ttl": ttl if isinstance(ttl, UnsetType) else duration(ttl),
             "schedule": schedule,
             "autoStop": auto_stop,
+            "migration": migration,
+            "budget": budget,
             "webhookUrl": webhook_url,
             "webhookSecret": UNSET if webhook_secret is None else webhook_secret,
         }
@@ -272,6 +281,12 @@ class InstanceCalls(Connection):
     def instance_metrics(self, instance: str, *, minutes: int | None = None) -> InstanceMetrics:
         """How much of an instance's machine was in use over the last minutes, asked of Novita now."""
         return self._get(InstanceMetrics, path("instances", instance, "metrics"), {"minutes": minutes})
+
+    def explain(self, instance: str, *, limit: int | None = None, cursor: str | None = None) -> Explanation:
+        """Why an instance is as it is: state, wishes, signals, policies, what comes next, and the reason of everything that was done by
+        itself, newest first. `limit` (up to 200) and `cursor` are about those decisions.
+        """
+        return self._get(Explanation, path("instances", instance, "explain"), {"limit": limit, "cursor": cursor})
 
     def last_used(self, instance: str, at: datetime | None = None) -> LastUsed:
         """Say that an instance is in use, now or at a moment before; it keeps idle stops away."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from novitai_client.cli import Verb, changing, fleet, keys, reading
+from novitai_client.cli import Verb, budgets, changing, costs, explain, fleet, keys, migration, reading
 from novitai_client.cli.session import Session
 from novitai_client.cli.waiting import WaitingCommand
 
@@ -46,17 +46,21 @@ def program(others: Sequence[Verb] = ()) -> typer.Typer:
     app.command("create", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.create)
     app.command("list", rich_help_panel=INSTANCES)(reading.list_instances)
     app.command("show", rich_help_panel=INSTANCES)(reading.show)
+    app.command("explain", rich_help_panel=INSTANCES)(explain.explain)
     app.command("start", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.start)
     app.command("stop", rich_help_panel=INSTANCES)(changing.stop)
     app.command("restart", rich_help_panel=INSTANCES, cls=WaitingCommand)(changing.restart)
     app.command("delete", rich_help_panel=INSTANCES)(changing.delete)
     app.command("offers", rich_help_panel=LOOKING)(reading.offers)
     app.command("prices", rich_help_panel=LOOKING)(reading.prices)
+    app.command("cost", rich_help_panel=LOOKING)(costs.cost)
+    app.add_typer(budgets.verbs(), name="budgets", rich_help_panel=LOOKING)
     app.command("events", rich_help_panel=LOOKING)(reading.events)
     app.command("jobs", rich_help_panel=LOOKING)(reading.jobs)
     app.command("stop-all", rich_help_panel=FLEET)(fleet.stop_all)
     app.command("sync", rich_help_panel=FLEET)(fleet.sync)
     app.add_typer(fleet.orphan_verbs(), name="orphans", rich_help_panel=FLEET)
+    app.add_typer(migration.verbs(), name="migration", rich_help_panel=FLEET)
     app.command("pause", rich_help_panel=FLEET)(fleet.pause)
     app.command("resume", rich_help_panel=FLEET)(fleet.resume)
     app.add_typer(fleet.audit_verbs(), name="audit", rich_help_panel=FLEET)

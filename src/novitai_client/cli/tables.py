@@ -9,7 +9,10 @@ from novitai_client.models import (
     Accepted,
     AuditEntry,
     AutomationSwitch,
+    Budget,
     BulkOutcome,
+    CostPage,
+    CostSegment,
     Created,
     Event,
     Instance,
@@ -37,6 +40,10 @@ _COLOURS = {
     "stopping": "yellow",
     "migrating": "yellow",
     "deleting": "yellow",
+    "ok": "green",
+    "warned": "yellow",
+    "exceeded": "red",
+    "held": "red",
 }
 Row = Sequence[str]
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -93,6 +100,35 @@ def cheapest_lines(page: PricePage) -> Iterable[str]:
             yield shown(f"{words} the cheapest: {usd(one.price_per_gpu_hour)} USD per GPU and hour, {where}")
 
 
+def costs(page: CostPage) -> "Table":
+    rows = (
+        (
+            one.name or one.date or one.label or (f"key {one.key}" if one.key and page.keys else "(no label)"),
+            dollars(one.total),
+            dollars(one.gpu),
+            dollars(one.disk),
+            dollars(one.adjustment),
+            f"{one.gpu_hours:.2f}",
+            dollars(one.savings.against_on_demand),
+            one.instance_id or "",
+        )
+        for one in page.groups
+    )
+    return _table(("OF", "USD", "GPU", "DISK", "ADJUSTED", "GPU HOURS", "SAVED", "ID"), rows)
+
+
+def segments(found: Iterable[CostSegment]) -> "Table":
+    rows = (
+        (one.kind, when(one.since), when(one.until), usd(one.per_hour), dollars(one.cost), one.novita_instance_id)
+        for one in found
+    )
+    return _table(("WHAT", "SINCE", "UNTIL", "USD/H", "USD", "MACHINE"), rows)
+
+
+def dollars(amount: float) -> str:
+    return f"{amount:.4f}"
+
+
 def jobs(found: Iterable[Job]) -> "Table":
     rows = (
         (one.id, one.type, one.status, str(one.attempts), when(one.next_retry_at), one.instance_id or "", _error(one))
@@ -104,6 +140,49 @@ def jobs(found: Iterable[Job]) -> "Table":
 def keys(found: Iterable[Key]) -> "Table":
     rows = ((one.id, one.name, one.scope or "", when(one.created_at), when(one.expires_at)) for one in found)
     return _table(("ID", "NAME", "SCOPE", "CREATED", "EXPIRES"), rows)
+
+
+def budgets(found: Iterable[Budget]) -> "Table":
+    rows = (
+        (
+            one.name,
+            one.id,
+            one.state,
+            f"{one.spent_usd:.2f}",
+            f"{one.limit_usd:.2f}",
+            f"{one.percent:.0f} %",
+            f"{one.forecast_usd:.2f}",
+            one.period,
+            _counts(one),
+            when(one.resets_at),
+        )
+        for one in found
+    )
+    headings = ("NAME", "ID", "STATE", "SPENT", "LIMIT", "USED", "FORECAST", "PERIOD", "COUNTS", "BEGINS ANEW")
+    return _table(headings, rows, coloured=2)
+
+
+def budget(one: Budget) -> "Table":
+    """One budget, field by field."""
+    rows: list[Row] = [
+        ("name", one.name),
+        ("id", one.id),
+        ("state", one.state),
+        ("counts", _counts(one)),
+        ("spent", f"{one.spent_usd:.2f} of {one.limit_usd:.2f} USD a {one.period} ({one.percent:g} %)"),
+        ("forecast", f"{one.forecast_usd:.2f} USD, at {usd(one.usd_per_hour)} USD an hour now"),
+        ("used up", when(one.exceeds_at)),
+        ("begins anew", when(one.resets_at)),
+        ("told at", ", ".join(f"{threshold} %" for threshold in one.thresholds)),
+        ("hard stop", "yes" if one.hard_stop else "no"),
+    ]
+    return fields(rows)
+
+
+def _counts(one: Budget) -> str:
+    label = f"label {one.scope.label}" if one.scope.label else ""
+    key = f"key {one.scope.key}" if one.scope.key else ""
+    return " and ".join(part for part in (label, key) if part) or "everything"
 
 
 def orphans(found: Iterable[Orphan]) -> "Table":

@@ -78,11 +78,12 @@ class Desired(Shape, frozen=True, kw_only=True):
 
 
 class NextAction(Shape, frozen=True, kw_only=True):
-    """What the server will do next by itself."""
+    """What the server will do next by itself, and what would change that (a clause; None: nothing is known to)."""
 
     what: str
     at: Time | None = None
     because: str | None = None
+    unless: str | None = None
 
 
 class Offer(Shape, frozen=True, kw_only=True):
@@ -159,6 +160,7 @@ class ComprehensiveInstance(Instance, frozen=True, kw_only=True):
     memory: float | str | None = None
     spot_status: str | None = None
     spot_reclaim_time: str | int | None = None
+    auto_migrate: bool | None = None
 
 
 class InstancePage(Shape, frozen=True, kw_only=True):

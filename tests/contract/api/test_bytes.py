@@ -4,26 +4,18 @@ import msgspec
 import pytest
 from pydantic import BaseModel
 
+from novitai.api.app import build_inner
 from novitai.api.problems import STATUS, problem_of
-from novitai.api.rendering import Renderer
 from novitai.api.schemas.instances import InstanceAnswer, InstanceDetailsAnswer, InstancePage
 from novitai.api.schemas.problems import ProblemAnswer
 from novitai.domain.errors import Code, FieldProblem, Refusal
-from novitai.domain.idle import IdleRule
-from novitai.domain.instance import EndpointHealth, Health, HealthCheck, LastError
+from novitai.domain.instance import EndpointHealth, Health, LastError
 from novitai.domain.instance import Refusal as RefusedOffer
 from novitai.domain.lifecycle import State
 from novitai.domain.secrets import Sealed
-from novitai.operations.freshness import Freshness
-from novitai.operations.idle import Idleness
-from novitai.operations.ledger import Ledger, Snapshot
-from novitai.operations.metering import Metering
-from novitai.operations.reads import ReadModel
-from novitai.policies.steps import Limits
-from novitai.stores.sqlite import open_sqlite
+from novitai.operations.ledger import Snapshot
 from support import builders
-from support.clock import FakeClock, FakeIds
-from support.scripted_provider import ScriptedProvider
+from support.api_house import open_house
 
 NOW = builders.NOW
 REFUSED = RefusedOffer(key=builders.offer().key, code=Code.NO_CAPACITY, message="none left", at=NOW)
@@ -50,15 +42,9 @@ BARE = {"machine": None, "health": None, "last_error": None, "started_at": None}
 
 @pytest.fixture
 async def renderer():
-    clock = FakeClock()
-    store = await open_sqlite(None, clock=clock)
-    reads = ReadModel(store)
-    freshness = Freshness(clock=clock, quiet_interval=30.0)
-    freshness.saw(builders.machine(), NOW)
-    ledger = Ledger(store=store, clock=clock, ids=FakeIds(), global_url=None, retention_seconds=60.0)
-    metering = Metering(provider=ScriptedProvider(clock=clock), clock=clock)
-    idleness = Idleness(ledger=ledger, reads=reads, metering=metering, usual=IdleRule())
-    return Renderer(reads=reads, freshness=freshness, idleness=idleness, usual_check=HealthCheck(), limits=Limits())
+    async with open_house() as house:
+        house.parts.freshness.saw(builders.machine(), NOW)
+        yield build_inner(house.parts).state.renderer
 
 
 def same(model: type[BaseModel], body: bytes) -> None:

@@ -13,12 +13,16 @@ from novitai.api.schemas import (
     account,
     auto_stop,
     automation,
+    budgets,
+    costs,
     creating,
     events,
+    explain,
     fleet,
     instances,
     jobs,
     keys,
+    migration,
     offers,
     prices,
     system,
@@ -29,7 +33,7 @@ from novitai.domain.errors import Code
 from novitai.domain.instance import EndpointHealth, Health, LastError
 from novitai.domain.keys import Scope
 from novitai.domain.lifecycle import State
-from novitai.domain.machine import BillingMode
+from novitai.domain.machine import BillingMode, MachineStatus
 from novitai.domain.money import Usd
 from novitai.domain.offers import Inventory
 from novitai.domain.orphan import orphan_of
@@ -37,6 +41,8 @@ from novitai.domain.prices import PriceEntry, PricePoint, Quote, SeriesKey
 from novitai.domain.templates import RegistryAuth, Template
 from novitai.operations.history import History
 from novitai.operations.records import append_prices
+from novitai.policies.outcomes import create_accepted
+from novitai.ports.provider import ProviderJob
 from novitai.ports.store import Commit
 from novitai_client import AsyncClient, KeyLimits, models
 from novitai_client._stream import MessageReader, events_in
@@ -53,6 +59,10 @@ SERVER = {
     models.Spot: [instances.SpotAnswer],
     models.Desired: [instances.DesiredAnswer],
     models.NextAction: [instances.NextActionAnswer],
+    models.Explanation: [explain.ExplainAnswer],
+    models.Sign: [explain.SignAnswer],
+    models.PolicyVerdict: [explain.PolicyViewAnswer],
+    models.Decision: [explain.DecisionAnswer],
     models.Offer: [offers.OfferAnswer],
     models.LastError: [instances.LastErrorAnswer],
     models.Instance: [instances.InstanceAnswer],
@@ -66,6 +76,18 @@ SERVER = {
     models.Event: [events.EventAnswer],
     models.EventPage: [events.EventListAnswer],
     models.OfferList: [offers.OfferPage],
+    models.BudgetScope: [budgets.ScopeAnswer],
+    models.Budget: [budgets.BudgetAnswer],
+    models.Savings: [costs.SavingsAnswer],
+    models.CostSum: [costs.InstanceCost, costs.LabelCost, costs.KeyCost, costs.DayCost],
+    models.Forecast: [costs.ForecastAnswer],
+    models.Balance: [costs.BalanceAnswer],
+    models.BillDifference: [costs.DifferenceAnswer],
+    models.ReconciledDay: [costs.ReconciledDay],
+    models.Reconciliation: [costs.ReconciliationAnswer],
+    models.CostPage: [costs.CostAnswer],
+    models.CostSegment: [costs.SegmentAnswer],
+    models.InstanceCost: [costs.InstanceCostAnswer],
     models.PriceNow: [prices.PriceNow],
     models.PriceAt: [prices.PriceAt],
     models.PriceChange: [prices.PriceChange],
@@ -97,6 +119,19 @@ SERVER = {
     models.IdleCandidate: [auto_stop.CandidateAnswer],
     models.IdleExempt: [auto_stop.ExemptAnswer],
     models.AutoStopReport: [auto_stop.TriggerAnswer],
+    models.ProviderJob: [jobs.ProviderJobAnswer],
+    models.ProviderJobPage: [jobs.ProviderJobsAnswer],
+    models.Replacement: [migration.ReplacementAnswer],
+    models.FailedMigration: [migration.FailedMigrationAnswer],
+    models.FailedMigrations: [migration.CheckResult],
+    models.MigrationCheck: [migration.CheckAnswer],
+    models.MigrationTrigger: [migration.TriggeredAnswer],
+    models.LeftAlone: [migration.SkippedAnswer],
+    models.Recovery: [migration.RecoveryAnswer],
+    models.MigrationChecks: [migration.ChecksAnswer],
+    models.MigrationScheduler: [migration.SchedulerAnswer],
+    models.SchedulerHealth: [migration.SchedulerHealth],
+    models.MigrationStatus: [migration.SchedulerStatusAnswer],
     models.MetricSample: [auto_stop.SampleAnswer],
     models.InstanceMetrics: [auto_stop.MetricsAnswer],
 }
@@ -257,6 +292,92 @@ async def test_the_account_and_the_service_read_as_they_were_answered(house, cli
     assert (await client.job_stats())["total"] >= 1
     assert (await client.upstream())["public"]["circuitBreaker"]["state"] == "CLOSED"
     await client.revoke_key(read.id)
+
+
+async def test_an_explanation_reads_as_it_was_answered(house, client, sent):
+    """Story, signals, policies, what comes next, and what was decided."""
+    searching = builders.instance(State.CREATING, open_attempt=builders.open_attempt(ended=True), attempts=1)
+    await house.have(searching)
+
+    def found(now):
+        return create_accepted(
+            now, number=1, offer=builders.offer(), machine_id=builders.MACHINE_ID, machine_name="demo", at=builders.NOW
+        )
+
+    await house.parts.ledger.apply(ID, found)
+
+    told = await client.explain("demo", limit=5)
+    same(sent.body, told)
+
+    assert (told.state, told.decisions[0].action) == ("creating", "instance.adopt")
+    assert (told.next_action.what, told.next_action.unless) == ("fail", "it does")
+
+
+async def test_budgets_read_as_they_were_answered(client, sent):
+    """Made, changed, listed, taken away."""
+    made = await client.create_budget("team a", limit=100, label="team=a", key="environment", hard_stop=True)
+    same(sent.body, made)
+    changed = await client.update_budget(made.id, limit=200, total=True, thresholds=[90])
+    same(sent.body, changed)
+    [listed] = await client.budgets()
+    same(sent.body["budgets"][0], listed)
+    gone = await client.delete_budget(made.id)
+    same(sent.body, gone)
+
+    assert (made.scope.label, changed.limit_usd, changed.scope.key, gone.id) == ("team=a", 200.0, None, made.id)
+
+
+async def test_costs_read_as_they_were_answered(house, client, sent):
+    """By instance and by label, of one instance with its rates, and the month as text."""
+    made = await client.create("worker", product="RTX 4090", image_url="nginx", disk=100, labels={"team": "a"})
+    instance = house.parts.reads.get(made.instance_id).instance
+    machine = builders.seen_machine(started_at=house.clock.now(), rootfs_gb=100)
+    await house.change(msgspec.structs.replace(instance, machine=machine))
+    await house.clock.advance(3600.0)
+
+    page = await client.costs(group_by="label", since=datetime.fromtimestamp(house.clock.now() - 7200, UTC))
+    same(sent.body, page)
+    whole = await client.costs(label="team=a")
+    same(sent.body, whole)
+    one = await client.instance_cost("worker")
+    same(sent.body, one)
+
+    assert (page.labels[0].label, page.count) == ("team=a", 1)
+    assert whole.instances[0].instance_id == made.instance_id
+    assert page.total == whole.total == one.total == pytest.approx(0.35 + 40 * 0.005 / 24, abs=0.0001)
+    assert sorted(segment.kind for segment in one.segments) == ["disk", "gpu"]
+
+
+async def test_migrations_read_as_they_were_answered(house, client, sent):
+    """The check, the scheduler, and Novita's own jobs."""
+    await house.have(builders.instance(State.MIGRATING, stopped_at=builders.NOW - 120.0))
+    house.provider.hold(builders.machine(MachineStatus.MIGRATING))
+    job = ProviderJob(
+        id="j1",
+        type="instanceMigrate",
+        state="fail",
+        error="no node",
+        instance_id=builders.MACHINE_ID,
+        created_at=builders.NOW - 90.0,
+    )
+    house.provider.known_jobs = (job,)
+    await house.clock.advance(600.0)
+    await house.parts.catalogue.for_acceptance()
+
+    found = await client.novita_jobs(job_type="instanceMigrate", instance=ID, since=datetime.fromtimestamp(1, UTC))
+    same(sent.body, found)
+    would = await client.check_failed_migrations(dry_run=True)
+    same(sent.body, would)
+    scheduled = await client.check_failed_migrations()
+    same(sent.body, scheduled)
+    triggered = await client.trigger_migration()
+    same(sent.body, triggered)
+    status = await client.migration_status()
+    same(sent.body, status)
+
+    assert [one.error for one in found.jobs] == ["no node"]
+    assert [(one.finding, one.outcome) for one in would.result.candidates] == [("failed", "would")]
+    assert (scheduled.result, status.status.current_job_id) == (None, triggered.job_id)
 
 
 async def test_prices_read_as_they_were_answered(house, client, sent):

@@ -4,11 +4,12 @@ import pytest
 
 from contract.provider.harness import ACT, SimulatorHarness, order_for
 from novita_simulator.settings import Switches
+from novitai.domain.costs import Billed
 from novitai.domain.errors import Gone, Rejected, TryLater
 from novitai.domain.ids import MachineId
 from novitai.domain.money import Usd
-from novitai.novita import account, v1
-from novitai.ports.provider import ProviderJobQuery
+from novitai.novita import v1
+from novitai.ports.provider import BillCycle, BillQuery, ProviderJobQuery
 
 LONG = "n" * 60 + "-nvtest" + "0" * 27 + "1"
 MARKER = LONG[-34:]
@@ -158,8 +159,8 @@ async def test_balance_and_bills_are_read_in_their_own_unit() -> None:
         machine_id, other = await world.running(), await world.running("other")
         now = int(world.world_time)
 
-        balance = await world.provider.ask(account.balance(), ACT)
-        rows = await world.provider.ask(account.bills(machine_id, start=now - 10_000, end=now), ACT)
+        balance = await world.provider.balance(ACT)
+        rows = await world.provider.bills(BillQuery(machine_id=machine_id, start=now - 10_000, end=now), ACT)
 
         spent = sum(row.amount for row in rows)
         assert 0 < spent < Usd(100 * 100_000) - balance
@@ -168,6 +169,31 @@ async def test_balance_and_bills_are_read_in_their_own_unit() -> None:
             "GET /openapi/v1/billing/balance/detail",
             "GET /openapi/v1/billing/bill/list",
         ]
+
+
+async def test_the_bill_of_a_day_has_a_row_for_each_machine_and_comes_late() -> None:
+    """A day begins at midnight in UTC; of what was used in the last hours nothing is known yet."""
+    async with world_with(bill_lag_seconds=10_000.0) as world:
+        machines = {await world.running(), await world.running("other")}
+        since = int(world.world_time) - 20_000
+
+        async def days() -> tuple[Billed, ...]:
+            query = BillQuery(start=since, end=int(world.world_time), cycle=BillCycle.DAY)
+            return await world.provider.bills(query, ACT)
+
+        assert await days() == ()
+        await world.pass_time(12_000)
+        late = await days()
+
+        assert {row.machine_id for row in late} == machines
+        assert all(row.start % 86_400 == 0 and row.amount > 0 for row in late)
+
+
+async def test_a_bill_of_more_than_a_month_is_refused() -> None:
+    """Whoever wants more asks twice."""
+    async with world_with() as world:
+        with pytest.raises(Rejected):
+            await world.provider.bills(BillQuery(start=0, end=32 * 86_400), ACT)
 
 
 async def test_a_list_can_be_asked_by_name() -> None:

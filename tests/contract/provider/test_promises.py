@@ -125,7 +125,7 @@ async def test_a_deleted_machine_is_gone(world):
     assert (await world.provider.machines(1, 100, ACT)).machines == ()
 
 
-@pytest.mark.parametrize("verb", ["machine", "start", "stop", "restart", "delete"])
+@pytest.mark.parametrize("verb", ["machine", "start", "stop", "restart", "delete", "migrate"])
 async def test_what_does_not_exist_is_gone_for_every_verb(world, verb):
     """One meaning, whatever was asked."""
     with pytest.raises(Gone):

@@ -222,6 +222,62 @@ def test_prices_are_shown_with_the_cheapest_below(server: StandIn, novitai) -> N
     assert "Now the cheapest" not in done.stdout
 
 
+def test_costs_are_shown_with_what_is_to_come(server: StandIn, novitai) -> None:
+    """By label; a month is from its first second to the next one's."""
+    saved = {"againstOnDemand": 3.5, "againstDearest": 9.25}
+    group = {"total": 12.5, "gpu": 12.0, "disk": 0.5, "adjustment": 0.0, "gpuHours": 34.2, "savings": saved}
+    day = {"date": "2026-12-30", "at": "2026-12-31T04:00:00Z", "ours": 5.0, "billed": 6.0, "differencePercent": 16.7}
+    body = group | {
+        "groupBy": "label",
+        "labels": [group | {"label": "team=a", "instances": 2}],
+        "forecast": {"perHour": 0.35, "restOfDay": 1.0, "restOfMonth": 77.7},
+        "savings": saved,
+        "balance": {"amount": 50.0, "at": "2027-01-15T08:00:00Z", "hoursLeft": 142.9},
+        "reconciliation": {"days": [day], "waiting": 0},
+    }
+    server.on("GET", "/api/cost", Reply(body=body))
+
+    done = novitai("cost", "--by", "label", "--month", "2026-12")
+
+    assert done.exit_code == 0
+    said = ("team=a", "12.5000", "$77.7000 more", "lasts 143 hours", "2026-12-30: the bill says $6.0000", "$9.2500")
+    assert [word for word in said if word not in done.stdout] == []
+    asked = dict(server.asked[-1].query)
+    assert (asked["groupBy"], asked["from"], asked["to"]) == (
+        "label",
+        "2026-12-01T00:00:00+00:00",
+        "2027-01-01T00:00:00+00:00",
+    )
+
+
+def test_one_instances_cost_is_every_rate_that_was_paid(server: StandIn, novitai) -> None:
+    """What runs has no end yet."""
+    segment = {"kind": "disk", "novitaInstanceId": "feed", "perHour": 0.00833, "since": "2027-01-15T08:00:00Z"}
+    body = {"instanceId": "inst_1", "name": "demo", "total": 1.25, "segments": [segment | {"until": None, "cost": 0.2}]}
+    server.on("GET", "/api/instances/demo/cost", Reply(body=body))
+
+    done = novitai("cost", "demo")
+
+    assert all(word in done.stdout for word in ("disk", "0.2000", "demo has cost $1.2500"))
+
+
+def test_a_month_comes_as_the_server_wrote_it(server: StandIn, novitai) -> None:
+    """Nothing is added, so that it can be put into a file."""
+    server.on("GET", "/api/cost/monthly.csv", Reply(chunks=[b"month,key\r\n2026-12,k1\r\n"]))
+
+    done = novitai("cost", "--csv", "--month", "2026-12")
+
+    assert done.stdout.replace("\r\n", "\n") == "month,key\n2026-12,k1\n"
+    assert server.asked[-1].query == [("month", "2026-12")]
+
+
+@pytest.mark.parametrize("words", [("--by", "colour"), ("--month", "December"), ("--month", "2026-13")])
+def test_a_cost_that_cannot_be_meant_is_refused_before_it_is_asked(server: StandIn, novitai, words) -> None:
+    """With what is allowed."""
+    assert novitai("cost", *words).exit_code == 2
+    assert server.asked == []
+
+
 def test_offers_are_shown_in_their_order_with_reasons(server: StandIn, novitai) -> None:
     offer = {
         "rank": 1,

@@ -61,6 +61,7 @@ async def instances(client: Any) -> None:
     assert (await client.comprehensive()).instances
     assert (await client.last_used("contract")).instance_id == made.instance_id
     await looked_after(client)
+    await money(client)
     assert (await client.restart("contract")).operation_id
     await client.wait_until_ready(made.instance_id, 20)
     stopped = await client.stop("contract", reason="done for today", wait=10)
@@ -77,6 +78,23 @@ async def looked_after(client: Any) -> None:
     report = await client.trigger_auto_stop()
     assert [one.instance_id for one in report.candidates] == [changed.id]
     assert (await client.auto_stop_stats()).stopped == 0
+    assert "user:environment" in str((await client.explain("contract", limit=5)).desired)
+    assert (await client.check_failed_migrations(dry_run=True)).success
+    assert (await client.trigger_migration()).job_id
+    assert (await client.migration_status()).success
+    assert (await client.novita_jobs(instance=changed.id)).total == 0
+
+
+async def money(client: Any) -> None:
+    """Budgets as they are made, changed and taken away, and what was spent."""
+    budget = await client.create_budget("contract", limit=100.0, label="team=ml")
+    assert [one.id for one in await client.budgets()] == [budget.id]
+    assert (await client.update_budget(budget.id, limit=50.0)).limit_usd == 50.0
+    assert (await client.budget(budget.id)).name == "contract"
+    assert (await client.delete_budget(budget.id)).id == budget.id
+    assert (await client.costs(group_by="label")).total > 0
+    assert (await client.instance_cost("contract")).segments
+    assert (await client.monthly_costs()).startswith("month,")
 
 
 async def account(client: Any) -> None:

@@ -65,6 +65,7 @@ async def test_the_next_action_follows_the_calendar(house: House, admin):
         "what": "stop",
         "at": "2027-01-15T08:10:00.000Z",
         "because": "its schedule says stop at '10 8 * * *' (UTC)",
+        "unless": "its schedule is changed",
     }
     await house.clock.advance(600.0)
     assert (await admin.get(f"/api/instances/{ID}")).json()["nextAction"][
@@ -117,8 +118,8 @@ async def test_the_same_key_again_gets_the_same_answer_and_changes_nothing(house
 
 REFUSED = {
     "nothing": ({}, "body"),
-    "a later version's policy": ({"migration": {}}, "migration"),
-    "a budget": ({"budget": {}}, "budget"),
+    "a strategy that is none": ({"migration": {"strategy": "pray"}}, "migration.strategy"),
+    "a budget without a limit": ({"budget": {}}, "budget.limitUsd"),
     "an unknown field": ({"name": "x"}, "name"),
     "a ttl of nothing": ({"ttl": 0}, "ttl"),
     "a ttl that is none": ({"ttl": "soon"}, "ttl"),

@@ -2,6 +2,8 @@
 
 import pytest
 
+from novitai.domain.errors import Broken
+from novitai.domain.ids import MachineId
 from novitai.ports.provider import ProviderJob
 from novitai.ports.store import Commit, Finish, JobStatus, Priority, Wake
 from support import builders
@@ -192,6 +194,60 @@ async def test_jobs_of_novita_are_asked_for_once_in_half_a_minute(house: House, 
     assert first.json()["source"] == "public"
     assert [job["error"] for job in first.json()["jobs"]] == [None, "no"]
     assert len(list(house.provider.asked("jobs"))) == 2
+
+
+def novita_job(number: int, machine_id: str) -> ProviderJob:
+    return ProviderJob(
+        id=f"j{number}",
+        type="instanceMigrate",
+        state="fail",
+        error="no node",
+        instance_id=machine_id,
+        created_at=builders.NOW - number,
+    )
+
+
+async def test_the_jobs_of_one_machine_are_found_on_whatever_page_of_novitas_they_are(house: House, admin):
+    """Novita cannot be asked for them; the total is of theirs, and pages are of them."""
+    house.provider.known_jobs = tuple(novita_job(n, "rare" if n in (7, 130, 249) else "other") for n in range(250))
+
+    first = (await admin.get("/api/novita/jobs?instanceId=rare&pageSize=2")).json()
+    second = (await admin.get("/api/novita/jobs?instanceId=rare&pageSize=2&page=2")).json()
+
+    assert (first["total"], [job["id"] for job in first["jobs"]]) == (3, ["j7", "j130"])
+    assert (second["total"], [job["id"] for job in second["jobs"]]) == (3, ["j249"])
+    assert len(list(house.provider.asked("jobs"))) == 3
+
+
+async def test_the_jobs_of_an_instance_are_those_of_its_machine(house: House, admin):
+    """Our id will do as well as Novita's."""
+    instance = builders.with_machine(builders.instance(), id=MachineId("abc"))
+    await house.have(instance)
+    house.provider.known_jobs = (novita_job(1, "abc"), novita_job(2, "def"))
+
+    found = (await admin.get("/api/novita/jobs", params={"instanceId": instance.id})).json()
+
+    assert [(job["id"], job["instanceId"], job["error"]) for job in found["jobs"]] == [("j1", "abc", "no node")]
+
+
+@pytest.mark.parametrize("wrong", ["type=migrate", "state=failed", "pageSize=101", "page=0"])
+async def test_what_novitas_jobs_cannot_be_asked_for_is_refused(admin, wrong):
+    """With what is allowed."""
+    answer = await admin.get(f"/api/novita/jobs?{wrong}")
+
+    assert answer.status_code == 422
+    assert answer.json()["error"]["validationErrors"][0]["field"] == wrong.partition("=")[0]
+
+
+async def test_a_novita_that_tells_no_jobs_is_said_so(house: House, admin):
+    """With the code for what was wrong, and nothing of it is kept."""
+    house.provider.script("jobs", Broken("<html>"))
+
+    failed = await admin.get("/api/novita/jobs")
+    again = await admin.get("/api/novita/jobs")
+
+    assert (failed.status_code, failed.json()["error"]["code"]) == (502, "UPSTREAM_ERROR")
+    assert again.status_code == 200
 
 
 @pytest.mark.parametrize("moment", ["2027-01-15T08:00:00Z", "1800000000"])

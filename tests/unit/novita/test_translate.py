@@ -308,6 +308,12 @@ def test_a_template_is_flattened():
     assert found.envs == (("A", "1"),)
 
 
+@pytest.mark.parametrize(("told", "meant"), [(True, True), (False, False), (None, None), ("", None), ("true", None)])
+def test_whether_novita_moves_a_machine_by_itself_is_only_taken_from_a_plain_word(told, meant):
+    """The field is not in every record (novita-wire.md 3.5), and a guess would be worse than not knowing."""
+    assert machine(autoMigrateOpen=told).auto_migrate is meant
+
+
 def test_a_registry_credential_loses_its_password():
     """Novita lists it in clear (novita-wire.md 3.12)."""
     body = b'{"id": "auth-1", "name": "hub", "username": "me", "password": "hunter2"}'

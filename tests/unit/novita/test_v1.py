@@ -90,7 +90,7 @@ def test_a_create_without_an_id_is_unreadable(body):
         v1.create(order(), "").read(body)
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "restart", "delete"])
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "delete", "migrate"])
 def test_an_action_names_its_machine_in_the_body(verb):
     """POST, and the id in the body (novita-wire.md 3.6)."""
     request = v1.action(verb, MACHINE)

@@ -3,7 +3,8 @@
 import pytest
 from msgspec.structs import replace
 
-from novitai.domain.instance import Activity, Attempt, AttemptOutcome, attempt_id
+from novitai.domain.idle import Activity
+from novitai.domain.instance import Attempt, AttemptOutcome, attempt_id
 from novitai.operations import records
 from support import builders
 from support.running import running

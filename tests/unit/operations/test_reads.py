@@ -5,6 +5,8 @@ import asyncio
 import pytest
 
 from novitai.domain.errors import Code, Refusal
+from novitai.domain.idle import Activity
+from novitai.domain.ids import InstanceId
 from novitai.domain.instance import Verb
 from novitai.domain.lifecycle import State
 from novitai.operations import records
@@ -221,3 +223,14 @@ async def test_last_used_is_the_latest_time_told():
         again = ReadModel(house.store)
         await again.load()
         assert again.last_used(made) == now - 50.0
+
+
+async def test_a_use_counts_although_a_clock_that_was_ahead_told_of_a_later_one():
+    """The clock was set right since: what lies in the future was never true, and must not hide what happens now."""
+    async with running() as house:
+        made = await house.ready()
+        verbs, now = house.program.operations.verbs, house.clock.now()
+        ahead = Activity(instance_id=InstanceId(made), last_used_at=now + 3600.0)
+        await house.store.commit(Commit(puts=(records.put_activity(ahead, expect=0),)))
+
+        assert await verbs.last_used(made, None, context()) == now

@@ -2,18 +2,24 @@
 
 import itertools
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from novitai.domain.budget import Hold
 from novitai.domain.change import Change
 from novitai.domain.errors import Code, Refusal
 from novitai.domain.instance import DesiredState, Instance, Verb
 from novitai.domain.lifecycle import State
+from novitai.domain.machine import MachineStatus, SpotStatus
+from novitai.domain.migration import Cause, MoveRule
+from novitai.domain.money import usd
 from novitai.domain.schedule import Ttl
-from novitai.policies.precedence import TABLE, Rule, Voice, may, voice_of
+from novitai.policies import migration, moves
+from novitai.policies.precedence import TABLE, Rule, Voice, mask, may, voice_of
 from novitai.policies.requests import Same, ask
-from support.builders import NOW, desired, instance, spec, wish
+from support.builders import NOW, accepted, desired, ended, instance, spec, wish
 
 RUN, STOP = DesiredState.RUNNING, DesiredState.STOPPED
 ASKING = [voice for voice in Voice if voice is not Voice.NOVITA]
@@ -121,6 +127,39 @@ def test_a_policy_that_may_not_is_refused_by_the_arbiter():
         ask(held(STOP, "user:key_1"), wish(Verb.START, by="schedule"))
 
 
+@pytest.mark.parametrize("voice", [Voice.USER, Voice.OUTSIDE, Voice.SCHEDULE])
+@pytest.mark.parametrize("by", ["user:key_1", "schedule", "ttl", "idle", "budget"])
+def test_nobody_starts_what_a_used_up_budget_holds(voice, by):
+    """Whoever stopped it, and whether its ttl goes on: the money is gone."""
+    for ttl in (None, 60.0, 0.0):
+        assert not may(voice, RUN, held(STOP, by, ttl=ttl), spoken_at=NOW, now=NOW, held=True)
+
+
+def test_a_budget_stands_above_a_ttl_and_lets_everybody_stop():
+    """The mask that lasts is the one that is named."""
+    both = held(RUN, "user:key_1", ttl=0.0)
+
+    assert (mask(both, now=NOW, held=True), mask(both, now=NOW)) == (Voice.BUDGET, Voice.TTL)
+    for voice in (Voice.USER, Voice.OUTSIDE, Voice.SCHEDULE, Voice.TTL, Voice.BUDGET):
+        assert may(voice, STOP, both, spoken_at=NOW - 3600, now=NOW, held=True)
+
+
+def test_what_a_budget_stopped_may_be_started_when_it_lets_go():
+    """By a user, and by the schedule's word as it holds then."""
+    assert allowed(Voice.USER, RUN, held(STOP, "budget"))
+    assert allowed(Voice.SCHEDULE, RUN, held(STOP, "budget"), spoken_at=NOW - 3600)
+
+
+def test_a_start_that_a_budget_holds_down_is_refused_with_its_figures():
+    """409 with what is spent, and the limit."""
+    with pytest.raises(Refusal, match=r"budget 'team' is used up: \$10\.00 of \$9\.00 are spent") as refused:
+        ask(held(STOP, "user:key_1"), wish(Verb.START, hold=HOLD))
+
+    assert refused.value.code is Code.BUDGET_EXCEEDED
+    assert refused.value.details["budgetId"] == "bud_1"
+
+
+HOLD = Hold(budget_id="bud_1", name="team", limit=usd(9), spent=usd(10), forecast=usd(10), resets_at=NOW + 1e6)
 WORDS = st.tuples(
     st.sampled_from(ASKING),
     st.sampled_from([Verb.START, Verb.STOP, Verb.DELETE]),
@@ -128,33 +167,60 @@ WORDS = st.tuples(
     st.sampled_from([0.0, 3000.0]),  # how old the boundary is that speaks
     st.sampled_from([None, 100.0, 5000.0]),  # how long a stop holds
 )
+HELD = st.lists(st.sampled_from([False, False, True]), min_size=12, max_size=12)
+"""Before which words a used-up budget holds the instance."""
 
 
-def say(now: float, before: Instance, voice: Voice, verb: Verb, age: float, hold: float | None) -> Instance | None:
+def say(
+    now: float, before: Instance, voice: Voice, verb: Verb, age: float, hold: float | None, *, held_down: bool = False
+) -> Instance | None:
     """The instance after a word; None: it was refused."""
     until = now + hold if hold is not None and verb is Verb.STOP and voice is Voice.USER else None
+    said = wish(verb, by=BY[voice], at=now, spoken_at=now - age, until=until, operation_id=f"op_{now}")
     try:
-        decided = ask(
-            before, wish(verb, by=BY[voice], at=now, spoken_at=now - age, until=until, operation_id=f"op_{now}")
-        )
+        decided = ask(before, msgspec.structs.replace(said, hold=HOLD if held_down else None))
     except Refusal:
         return None
     assert isinstance(decided, Change | Same)
     return decided.instance
 
 
+def migrate(now: float, before: Instance, *, held_down: bool) -> Instance | None:
+    """The instance after Novita took its machine back and the migration judged it; None: it was left alone."""
+    if before.machine is None or before.move is not None:
+        return None
+    taken = msgspec.structs.replace(
+        before.machine, status=MachineStatus.STOPPED, spot_status=SpotStatus.RECLAIMING, since=now
+    )
+    fallen = msgspec.structs.replace(
+        before, state=State.STOPPED, machine=taken, operation=ended(before.operation.verb), moves=()
+    )
+    verdict = migration.judge(fallen, MoveRule(), now=now, held=held_down)
+    if not verdict.step.acts:
+        return None
+    operation = accepted(Verb.MIGRATE, by="migration")
+    change = moves.begin(fallen, way=verdict.way, cause=Cause.RECLAIM, since=now, operation=operation, at=now)
+    return change.instance
+
+
 @settings(max_examples=400, deadline=None)
-@given(words=st.lists(WORDS, max_size=12), ttl=st.sampled_from([None, 5_000.0, 20_000.0]))
-def test_in_any_order_of_words_the_precedence_holds(words, ttl):
-    """Delete above all; nothing starts past the ttl; no schedule starts what a person stopped and still holds; no boundary from before
-    the word that stands is obeyed; and who may do so is never refused a stop.
+@given(words=st.lists(WORDS, max_size=12), ttl=st.sampled_from([None, 5_000.0, 20_000.0]), holds=HELD)
+def test_in_any_order_of_words_the_precedence_holds(words, ttl, holds):
+    """Delete above all; nothing starts past the ttl or while a used-up budget holds; no schedule starts what a person stopped and still
+    holds; no boundary from before the word that stands is obeyed; and who may do so is never refused a stop.
     """
     now, life = NOW, None if ttl is None else Ttl(seconds=ttl, since=NOW)
     current = instance(State.READY, spec=spec(ttl=life))
-    for voice, verb, later, age, hold in words:
+    for (voice, verb, later, age, hold), held_down in zip(words, holds, strict=False):
         now += later
         held_word = current.desired
-        after = say(now, current, voice, verb, age, hold)
+        masked = held_down or (life is not None and now >= NOW + life.seconds)
+        moved = migrate(now, current, held_down=held_down)
+        if moved is not None:
+            assert held_word.state is RUN
+            assert not masked
+            assert moved.desired == held_word
+        after = say(now, current, voice, verb, age, hold, held_down=held_down)
         took = after is not None and after.desired != held_word
         if held_word.state is DesiredState.DELETED:
             assert not took
@@ -162,7 +228,7 @@ def test_in_any_order_of_words_the_precedence_holds(words, ttl):
             assert after is not None
             assert after.wants is DesiredState.DELETED
         elif verb is Verb.START and took:
-            assert life is None or now < NOW + life.seconds
+            assert not masked
             assert voice in {Voice.USER, Voice.OUTSIDE, Voice.SCHEDULE}
             lapsed = held_word.until is not None and now >= held_word.until
             if voice is Voice.SCHEDULE and held_word.state is STOP:
@@ -171,7 +237,6 @@ def test_in_any_order_of_words_the_precedence_holds(words, ttl):
             assert after is not None
             assert after.wants is STOP
         if took and voice is Voice.SCHEDULE and verb in {Verb.START, Verb.STOP} and held_word.until is None:
-            masked = life is not None and now >= NOW + life.seconds
             assert masked or now - age > held_word.at or voice_of(held_word.by) in {Voice.TTL, Voice.BUDGET}
         current = after or current
 

@@ -2,59 +2,18 @@
 
 import itertools
 import random
-from contextlib import suppress
 
 import pytest
 
-from novitai.domain.errors import Refusal
 from novitai.domain.events import FactType
 from novitai.domain.instance import DesiredState, Verb
 from novitai.domain.lifecycle import State
-from novitai.domain.machine import MachineStatus, SpotStatus
+from novitai.domain.machine import MachineStatus
 from novitai.policies.steps import Act, Apply, Buy, Limits, Wait, next_step
 from support import builders
 from support.builders import NOW
-from support.rehearsal import DOWN, GONE, RESTART, UP, Rehearsal
-
-VERBS = (Verb.START, Verb.STOP, Verb.RESTART, Verb.DELETE)
-CREATES = ("ok", "no capacity", "unclear", "vanished", "refused")
-ACTIONS = ("ok", "ok", "unclear", "vanished", "refused", "invalid state", "no capacity")
-NEVER = ((0.0, MachineStatus.PENDING),)
-EXITS = ((0.0, MachineStatus.PENDING), (9.0, MachineStatus.STOPPED))
-SLOW_DOWN = ((0.0, MachineStatus.STOPPING), (200.0, MachineStatus.STOPPED))
-PULLS = ((0.0, MachineStatus.PULLING), (300.0, MachineStatus.STARTING), (320.0, MachineStatus.RUNNING))
-MOVE = ((0.0, MachineStatus.MIGRATING), (60.0, MachineStatus.RUNNING))
-ODD = ((0.0, MachineStatus.FROZEN), (30.0, MachineStatus.UNKNOWN), (60.0, MachineStatus.RUNNING))
-OUTSIDE = (UP, DOWN, RESTART, MOVE, ODD, GONE)
-
-
-def _trouble(chance, rehearsal):
-    """One thing out of everything that can happen."""
-    match chance.randrange(8):
-        case 0 | 1 | 2:
-            with suppress(Refusal):
-                rehearsal.ask(chance.choice(VERBS))
-        case 3:
-            action = chance.choice(("start", "stop", "restart", "delete"))
-            rehearsal.answers[action] = [chance.choice(ACTIONS) for _ in range(chance.randrange(3))]
-        case 4:
-            rehearsal.answers["create"] = [chance.choice(CREATES) for _ in range(chance.randrange(3))]
-        case 5:
-            rehearsal.up = chance.choice((UP, UP, UP, NEVER, EXITS, PULLS))
-            rehearsal.down = chance.choice((DOWN, DOWN, SLOW_DOWN))
-            rehearsal.ssh = chance.random() < 0.7
-            rehearsal.app_answers_after = chance.choice((0.0, 4.0, 400.0, None))
-        case 6 if rehearsal.machines:
-            machine = chance.choice(list(rehearsal.machines.values()))
-            if machine.status is not MachineStatus.REMOVED:
-                machine.follow(chance.choice(OUTSIDE), now=rehearsal.now)
-        case 7 if rehearsal.machines:
-            machine = chance.choice(list(rehearsal.machines.values()))
-            machine.spot = chance.choice(tuple(SpotStatus))
-            if machine.spot is SpotStatus.TERMINATED and machine.status is MachineStatus.RUNNING:
-                machine.follow(DOWN, now=rehearsal.now)
-        case _:
-            pass
+from support.rehearsal import DOWN, UP, Rehearsal
+from support.trouble import ACTIONS, CREATES, NEVER, PULLS, SLOW_DOWN, trouble
 
 
 def _end_well(rehearsal):
@@ -71,7 +30,7 @@ def test_whatever_happens_it_comes_to_rest_and_nothing_is_left_over(seed):
         rehearsal = Rehearsal()
 
         for _ in range(chance.randrange(1, 25)):
-            _trouble(chance, rehearsal)
+            trouble(chance, rehearsal)
             rehearsal.run(chance.choice((0.5, 2.0, 7.0, 20.0, 45.0, 130.0)))
         _end_well(rehearsal)
 
@@ -92,7 +51,7 @@ def test_a_delete_ends_everything_that_random_trouble_left(seed):
         chance = random.Random(seed * 1000 + case)
         rehearsal = Rehearsal()
         for _ in range(chance.randrange(1, 25)):
-            _trouble(chance, rehearsal)
+            trouble(chance, rehearsal)
             rehearsal.run(chance.choice((0.5, 2.0, 7.0, 20.0, 45.0)))
 
         rehearsal.ask(Verb.DELETE)

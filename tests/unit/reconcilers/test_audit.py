@@ -12,7 +12,7 @@ from support.running import context, running
 
 
 async def test_what_was_done_is_sealed_within_a_second_and_holds():
-    """Also what automation did; the chain goes on after a restart."""
+    """The create, why its offer was chosen, and the stop; the chain goes on after a restart."""
     async with running() as house:
         made = await house.ready()
         await house.ask(made, Verb.STOP)
@@ -21,7 +21,7 @@ async def test_what_was_done_is_sealed_within_a_second_and_holds():
         report = await house.program.operations.audit.verify()
 
         assert report.whole
-        assert (report.entries, report.unsealed) == (2, 0)
+        assert (report.entries, report.unsealed) == (3, 0)
         assert report.seals >= 1
         assert report.head
 

@@ -340,6 +340,23 @@ async def test_a_clock_that_was_set_forward_does_not_make_anything_idle():
     assert "idle_warning" not in told
 
 
+async def test_a_clock_that_was_set_stays_in_mind_over_a_restart():
+    """What was told by the clock as it was is no truer to the next process."""
+    world = await World.begin()
+    async with world.house(Fuse(), **ON) as house:
+        await house.ready()
+        house.program.keepers.idle_stop._steady = _Behind(house.clock, 3600.0)
+        await house.clock.advance(6 * MINUTE)
+        noticed = house.program.operations.idleness.trusted_since
+    await world.ended()
+    async with world.house(Fuse(), **ON) as house:
+        known = house.program.operations.idleness.trusted_since
+    await world.close()
+
+    assert noticed > 0.0
+    assert known == noticed
+
+
 class _Behind:
     """A steady clock, seen from one that was set forward."""
 

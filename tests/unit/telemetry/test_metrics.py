@@ -30,6 +30,7 @@ def everything_happened() -> Metrics:
     metrics.webhook_attempted(outcome="delivered", lag_seconds=0.04)
     metrics.committed(outcome="committed", seconds=0.003)
     metrics.swept(complete=True, pages=3, machines=250)
+    metrics.moved(way="replace", asked_seconds=1.5, ready_seconds=180.0)
     metrics.loop_lagged(0.02)
     metrics.breaker_is(client="gpu", state="OPEN")
     metrics.limiter_is(client="public", limit=100, used=40, queue=2)

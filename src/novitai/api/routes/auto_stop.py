@@ -115,24 +115,25 @@ async def trigger_auto_stop(parts: Parts, visit: Here, body: TriggerBody | None 
 async def instance_metrics(instance_id: str, parts: Parts, query: Annotated[MetricsQuery, Query()]) -> Response:
     """How much of the machine is in use, asked of Novita now."""
     instance = (await parts.verbs.resolve(instance_id)).instance
-    if instance.machine is None:
+    machine = instance.serving
+    if machine is None:
         raise Refusal(Code.INVALID_STATE, f"instance {instance.id} has no machine")
     now = parts.clock.now()
     window = Window(since=now - query.minutes * 60.0, until=now, interval=query.interval)
     call = Call(share=Share.ACT, longest_wait=METRICS_SECONDS / 2, deadline=METRICS_SECONDS)
     try:
         async with asyncio.timeout(METRICS_SECONDS):
-            found = await parts.provider.metrics(instance.machine.id, window, call)
+            found = await parts.provider.metrics(machine.id, window, call)
     except TimeoutError:
         raise upstream_timeout("the metrics") from None
     except Gone:
-        raise Refusal(Code.INVALID_STATE, f"Novita has no machine {instance.machine.id} any more") from None
+        raise Refusal(Code.INVALID_STATE, f"Novita has no machine {machine.id} any more") from None
     except ProviderFailure as failure:
         raise upstream_refusal(failure, what="the metrics") from failure
     return json_answer(
         MetricsAnswer(
             instance_id=instance.id,
-            novita_instance_id=instance.machine.id,
+            novita_instance_id=machine.id,
             gpu=_samples(found.gpu),
             gpu_memory=_samples(found.gpu_memory),
             cpu=_samples(found.cpu),

@@ -287,7 +287,7 @@ def _accepted(accepted: Accepted, verb: Verb) -> AcceptedAnswer:
     message = f"{verb} accepted" if accepted.changed else f"{verb} is under way"
     return AcceptedAnswer(
         instance_id=instance.id,
-        novita_instance_id=instance.machine.id if instance.machine else None,
+        novita_instance_id=instance.serving.id if instance.serving else None,
         status=str(instance.state),
         message=message if _status(accepted) == 202 else _DONE[verb],
         operation_id=operation.id,

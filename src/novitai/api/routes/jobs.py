@@ -2,18 +2,17 @@
 
 from typing import Annotated, Literal
 
-import msgspec
 from fastapi import Query
 from starlette.responses import Response
 
 from novitai.api.access import Here, Parts
 from novitai.api.paging import number, pack, unpack
 from novitai.api.parts import ApiParts
+from novitai.api.provider_jobs_view import provider_job
 from novitai.api.routing import Routes, json_answer
 from novitai.api.schemas import jobs as schemas
 from novitai.api.schemas.jobs import JobAnswer, JobListAnswer, JobQuery, JobStatsAnswer
 from novitai.api.schemas.verbs import unix
-from novitai.api.visits import Visit
 from novitai.domain.errors import invalid
 from novitai.domain.keys import Scope
 from novitai.domain.times import iso, iso_or_none
@@ -25,14 +24,13 @@ from novitai.operations.jobs import (
     correlation_of,
     instance_of,
 )
-from novitai.ports.coordination import Share
-from novitai.ports.provider import Call, ProviderJobQuery, ProviderJobs
+from novitai.operations.reads import machines_of
+from novitai.ports.provider import ProviderJobQuery
 from novitai.ports.store import Job, JobStatus, Priority
 
 ROUTES = Routes("jobs")
 _NOT_FOUND = {404: "There is no such job"}
 _REFUSED = _NOT_FOUND | {409: "It has ended, or is the work of an instance"}
-_CACHE, _CACHE_SECONDS = "provider-jobs", 30.0
 
 
 @ROUTES.add("GET", "/api/jobs", needs=Scope.READ, answer=JobListAnswer)
@@ -98,35 +96,26 @@ async def cancel_job(job_id: str, parts: Parts, visit: Here) -> Response:
 async def list_provider_jobs(
     parts: Parts, visit: Here, query: Annotated[schemas.ProviderJobQuery, Query()]
 ) -> Response:
-    """Novita's own jobs, such as migrations; at most 30 s old. `source` says which of its APIs answered."""
-    found = await _provider_jobs(parts, _provider_query(query), visit)
-    jobs = [job for job in found.jobs if query.instance_id is None or job.instance_id == query.instance_id]
-    answers = [
-        schemas.ProviderJobAnswer(
-            id=job.id,
-            type=job.type,
-            state=job.state,
-            error=job.error or None,
-            instance_id=job.instance_id,
-            created_at=iso_or_none(job.created_at),
-            updated_at=iso_or_none(job.updated_at),
-        )
-        for job in jobs
-    ]
-    total = found.total if query.instance_id is None else len(answers)
+    """Novita's own jobs, such as migrations; at most 30 s old. `source` says which of its APIs answered.
+
+    `instanceId` is Novita's or ours; with it the newest thousand jobs are searched, so say from when on.
+    """
+    asked = _provider_query(query)
+    if query.instance_id is None:
+        found = await parts.provider_jobs.page(asked, correlation_id=visit.correlation_id)
+    else:
+        machines = _machines(parts, query.instance_id)
+        found = await parts.provider_jobs.of_machines(machines, asked, correlation_id=visit.correlation_id)
     source: Literal["internal", "public"] = "internal" if found.source == "internal" else "public"
-    return json_answer(schemas.ProviderJobsAnswer(jobs=answers, total=total, source=source))
+    return json_answer(
+        schemas.ProviderJobsAnswer(jobs=[provider_job(job) for job in found.jobs], total=found.total, source=source)
+    )
 
 
-async def _provider_jobs(parts: ApiParts, query: ProviderJobQuery, visit: Visit) -> ProviderJobs:
-    key = msgspec.json.encode(query).decode()
-    cached = await parts.coordination.cache_get(_CACHE, key)
-    if cached is not None:
-        return msgspec.json.decode(cached.body, type=ProviderJobs)
-    call = Call(share=Share.ACT, longest_wait=10.0, correlation_id=visit.correlation_id)
-    found = await parts.provider.jobs(query, call)
-    await parts.coordination.cache_put(_CACHE, key, msgspec.json.encode(found), ttl_seconds=_CACHE_SECONDS)
-    return found
+def _machines(parts: ApiParts, reference: str) -> tuple[str, ...]:
+    """Novita's ids of what was named: all machines of an instance of ours, else the name itself."""
+    snapshot = parts.reads.get(reference)
+    return machines_of(snapshot.instance) if snapshot is not None else (reference,)
 
 
 def _provider_query(query: schemas.ProviderJobQuery) -> ProviderJobQuery:

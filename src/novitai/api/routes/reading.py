@@ -142,7 +142,7 @@ async def _wait(parts: ApiParts, visit: Visit, snapshot: Snapshot, *, seconds: f
 def _details(parts: ApiParts, renderer: Renderer, snapshot: Snapshot, query: OneQuery) -> bytes:
     instance = snapshot.instance
     body = renderer.one(snapshot, now=parts.clock.now(), more={"envs": _envs(parts, instance, query)})
-    password = instance.machine.password if instance.machine else None
+    password = instance.serving.password if instance.serving else None
     if "credentials" not in query.reveal or password is None:
         return body
     shown = msgspec.json.decode(body)

@@ -6,8 +6,10 @@ import msgspec
 from pydantic import Field, model_validator
 
 from novitai.api.schemas.auto_stop import AutoStopBody
+from novitai.api.schemas.budgets import InstanceBudgetBody
 from novitai.api.schemas.calendar import ScheduleBody, TtlDuration
 from novitai.api.schemas.common import Body, WebAddress, WebhookSecret
+from novitai.api.schemas.moving import MigrationBody
 from novitai.operations.requests import Amendment
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._/-]+$")]
@@ -25,13 +27,19 @@ class AmendBody(Body):
     auto_stop: AutoStopBody | None = Field(
         default=None, description="What is left out of it stays; null makes all of it the server's settings again."
     )
+    migration: MigrationBody | None = Field(
+        default=None, description="What is left out of it stays; null makes all of it the server's settings again."
+    )
+    budget: InstanceBudgetBody | None = Field(default=None, description="Takes the place of the present one.")
     webhook_url: WebAddress | None = None
     webhook_secret: WebhookSecret | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("name something to change: labels, ttl, schedule, autoStop or webhookUrl")
+            raise ValueError(
+                "name something to change: labels, ttl, schedule, autoStop, migration, budget or webhookUrl"
+            )
         if self.webhook_secret is not None and self.webhook_url is None:
             raise ValueError("webhookSecret needs a webhookUrl")
         return self
@@ -44,6 +52,10 @@ class AmendBody(Body):
             ttl_seconds=self.ttl if "ttl" in said else unset,
             schedule=(schedule.schedule() if schedule is not None else None) if "schedule" in said else unset,
             auto_stop=(idle.asked() if idle is not None else None) if "auto_stop" in said else unset,
+            migration=(self.migration.asked() if self.migration is not None else None)
+            if "migration" in said
+            else unset,
+            budget=(self.budget.budget() if self.budget is not None else None) if "budget" in said else unset,
             webhook_url=self.webhook_url if "webhook_url" in said else unset,
             webhook_secret=self.webhook_secret,
         )

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from novitai.api.schemas.auto_stop import AutoStopBody
+from novitai.api.schemas.budgets import InstanceBudgetBody
 from novitai.api.schemas.calendar import ScheduleBody, TtlDuration
 from novitai.api.schemas.common import (
     DURATION_SCHEMA,
@@ -16,6 +17,7 @@ from novitai.api.schemas.common import (
     WebhookSecret,
     seconds,
 )
+from novitai.api.schemas.moving import MigrationBody
 from novitai.api.schemas.offers import OfferAnswer
 from novitai.domain.machine import Port as MachinePort
 from novitai.domain.money import usd
@@ -156,6 +158,8 @@ class CreateBody(Body):
     wait_for_capacity: Wait | None = Field(default=None, description="Keep trying this long instead of NO_CAPACITY.")
     protect: bool = Field(default=False, description="No automatic delete, replace or migrate.")
     auto_stop: AutoStopBody | None = None
+    migration: MigrationBody | None = None
+    budget: InstanceBudgetBody | None = None
     ttl: TtlDuration | None = Field(default=None, description="Stop it this long after the create, for good.")
     schedule: ScheduleBody | None = None
     dry_run: bool = Field(default=False, description="Answer what would be done; nothing is bought.")
@@ -196,6 +200,8 @@ class CreateBody(Body):
             wait_for_capacity_seconds=self.wait_for_capacity,
             protect=self.protect,
             auto_stop=None if self.auto_stop is None else self.auto_stop.asked(),
+            migration=None if self.migration is None else self.migration.asked(),
+            budget=None if self.budget is None else self.budget.budget(),
             ttl_seconds=self.ttl,
             schedule=None if self.schedule is None else self.schedule.schedule(),
         )

@@ -88,11 +88,14 @@ class PolicyAnswer(Answer):
 
 
 class NextActionAnswer(Answer):
-    """What the server will do by itself."""
+    """What the server will do by itself, at which time at the latest (null: as soon as it can be), and what would change that (null:
+    nothing is known to).
+    """
 
     what: str
     at: Time | None
     because: str
+    unless: str | None
 
 
 class RefusedOfferAnswer(Answer):
@@ -118,8 +121,8 @@ class LastErrorAnswer(Answer):
 class InstanceAnswer(Answer):
     """An instance. Prices are USD per hour for the whole instance.
 
-    `costSoFar` is an estimate: the price for the time since Novita accepted the present (or last) run; the disk of a stopped machine is not
-    in it. `stale`: Novita's list was not read completely for two intervals.
+    `costSoFar` is what all its runs and machines have cost, disks included, stopped or not; days that are over are adjusted to Novita's
+    bill. `stale`: Novita's list was not read completely for two intervals.
     """
 
     id: str
@@ -234,6 +237,7 @@ class ComprehensiveInstanceAnswer(InstanceAnswer):
     rootfs_size: int | None
     spot_status: str | None
     spot_reclaim_time: Time | None
+    auto_migrate: bool | None = Field(description="Whether Novita moves it by itself; null when it does not say.")
 
 
 class SourcesAnswer(Answer):

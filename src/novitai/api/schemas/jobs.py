@@ -89,10 +89,10 @@ class ProviderJobsAnswer(Page):
 class ProviderJobQuery(Query):
     """Which of Novita's jobs. Times are ISO 8601 or Unix seconds."""
 
-    type: str | None = Field(default=None, min_length=1, max_length=100)
+    type: Literal["saveImage", "instanceMigrate", "autoInstanceMigrate"] | None = None
     state: Literal["pulling", "running", "success", "fail", "break"] | None = None
     instance_id: str | None = Field(default=None, min_length=1, max_length=100)
     start_time: str | None = Field(default=None, max_length=40)
     end_time: str | None = Field(default=None, max_length=40)
     page: int = Field(default=1, ge=1, le=100_000)
-    page_size: int = Field(default=100, ge=1, le=200)
+    page_size: int = Field(default=100, ge=1, le=100)

@@ -43,6 +43,7 @@ class Loop:
         self.next_run_at: float | None = None
         self.last_error: str | None = None
         self.runs = 0
+        self.failures = 0
         self._work = work
         self._store = store
         self._clock = clock
@@ -51,6 +52,11 @@ class Loop:
         self._tasks: list[asyncio.Task[None]] = []
         self._working: asyncio.Task[float | None] | None = None
         self._lease: Lease | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._working is not None
 
     def nudge(self) -> None:
         """Run sooner."""
@@ -111,6 +117,7 @@ class Loop:
             return STORE_AWAY_PAUSE
         except Exception as error:  # a loop must outlive whatever one run meets
             self.last_error = f"{type(error).__name__}: {error}"
+            self.failures += 1
             log.exception("loop_failed", loop=self.name)
             return min(self.interval, 5.0)
         self.runs += 1

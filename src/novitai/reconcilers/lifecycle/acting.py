@@ -20,14 +20,16 @@ from novitai.domain.errors import (
     Unclear,
 )
 from novitai.domain.ids import MachineId
-from novitai.domain.instance import Instance
+from novitai.domain.instance import Instance, Verb
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import MachineStatus
 from novitai.domain.money import cost, dollars
 from novitai.operations.ledger import Ledger, Snapshot
-from novitai.policies import observed, outcomes
+from novitai.operations.standing import PROBE_SECONDS, AccountStanding
+from novitai.policies import moves, observed, outcomes
 from novitai.policies.backoff import requeue_delay
 from novitai.policies.observed import Sighting
+from novitai.policies.precedence import Voice, voice_of
 from novitai.policies.steps import Act, Action
 from novitai.ports.coordination import Share
 from novitai.ports.provider import Provider
@@ -43,13 +45,23 @@ DENIED_PAUSE_SECONDS = 5.0
 HURRIED_PAUSE_SECONDS, PATIENT_PAUSE_SECONDS = 2.5, 60.0
 """Until details that nobody needs to go on are asked for again: while `ready` waits for them, and later."""
 ALERT_EVERY = 5
+BALANCE_PAUSE_SECONDS = 60.0
+"""Until a start that waits for the account's balance looks whether it may be tried."""
+
+
+def waits_for_balance(instance: Instance) -> bool:
+    """Whether what Novita refuses for lack of balance goes on being wanted: a start for which nobody is there to be told, since the next
+    boundary of a schedule may be days away, and a move.
+    """
+    return instance.operation.verb is Verb.MIGRATE or voice_of(instance.operation.by) is Voice.SCHEDULE
 
 
 class Acting:
     """Carries out single calls on machines."""
 
-    def __init__(self, *, provider: Provider, ledger: Ledger, sealer: Sealer) -> None:
+    def __init__(self, *, provider: Provider, ledger: Ledger, sealer: Sealer, standing: AccountStanding) -> None:
         self._provider = provider
+        self._standing = standing
         self._ledger = ledger
         self._sealer = sealer
 
@@ -88,6 +100,8 @@ class Acting:
         def take(now: Instance) -> Change:
             if machine.status is MachineStatus.REMOVED and now.state is State.DELETING:
                 return Change(instance=outcomes.machine_removed(now, act.machine_id))
+            if now.former is not None and act.machine_id == now.former.machine.id:
+                return observed.see(now, sighting, now=self._ledger.clock.now(), operation_id=operation_id).change
             if act.machine_id in (*now.discarded, *now.strays):
                 if machine.status is MachineStatus.REMOVED:
                     return Change(instance=outcomes.machine_removed(now, act.machine_id))
@@ -103,6 +117,8 @@ class Acting:
         def take(now: Instance) -> Change:
             if machine_id in dict(now.delete_sent) or machine_id in (*now.discarded, *now.strays):
                 return Change(instance=outcomes.machine_removed(now, machine_id))
+            if now.former is not None and machine_id == now.former.machine.id:
+                return observed.former_missing(now, machine_id, at=at)
             return observed.missing(now, at=at)
 
         snapshot = await self._ledger.apply(instance.id, take, wake=False)
@@ -135,6 +151,9 @@ class Acting:
 
     async def _ask(self, run: Run, snapshot: Snapshot, action: Action, machine_id: MachineId) -> None:
         instance = snapshot.instance
+        costs = action in {Action.START, Action.MIGRATE}
+        if costs and waits_for_balance(instance) and not self._standing.takes_try():
+            raise PutOff(BALANCE_PAUSE_SECONDS, why="the account's balance does not suffice; this waits until it does")
         operation_id = instance.operation.id
         sent_at = self._ledger.clock.now()
         intent = run.intent(snapshot, lambda now: outcomes.action_sent(now, at=sent_at), lambda _: None)
@@ -142,6 +161,7 @@ class Acting:
             Action.START: self._provider.start,
             Action.STOP: self._provider.stop,
             Action.RESTART: self._provider.restart,
+            Action.MIGRATE: self._provider.migrate,
         }
         try:
             await send[action](machine_id, run.call(instance, Share.ACT, before_send=intent))
@@ -150,6 +170,8 @@ class Acting:
             return
         at = self._ledger.clock.now()
         log.info("action_accepted", instanceId=instance.id, action=str(action), novitaId=machine_id)
+        if costs:
+            await self._standing.accept_payment()
         await self._ledger.apply(
             instance.id, lambda now: outcomes.action_accepted(now, operation_id=operation_id, at=at), wake=False
         )
@@ -169,6 +191,14 @@ class Acting:
         if isinstance(failure, Gone):
             await self._gone(instance, machine_id)
             raise PutOff(observed.EVIDENCE_APART_SECONDS + 1.0, why="Novita does not know the machine") from failure
+        if isinstance(failure, NoBalance) and action is not Action.STOP:
+            await self._standing.refuse_payment(failure)
+            if waits_for_balance(instance):
+                await self._unsent(instance, sent_at)
+                raise PutOff(PROBE_SECONDS, why=failure.message) from failure
+        if isinstance(failure, NoCapacity | NoBalance | QuotaExceeded | Rejected) and action is Action.MIGRATE:
+            await self._move_refused(instance, failure)
+            return
         if isinstance(failure, NoCapacity | NoBalance | QuotaExceeded | Rejected) and action is not Action.STOP:
             at = self._ledger.clock.now()
             log.error("start_refused", instanceId=instance.id, code=str(failure.code), error=failure.message)
@@ -190,18 +220,36 @@ class Acting:
                 wake=False,
             )
             raise self._put_off(run, failure) from failure
+        await self._unsent(instance, sent_at)
+        raise self._put_off(run, failure) from failure
+
+    async def _unsent(self, instance: Instance, sent_at: float) -> None:
+        """It is known that Novita did not do it."""
 
         def unsent(now: Instance) -> Change:
             if now.operation.sent_at != sent_at:
                 return Change(instance=now)  # that is another call, of whoever took over meanwhile
-            return Change(instance=outcomes.action_unsent(now, operation_id=operation_id))
+            return Change(instance=outcomes.action_unsent(now, operation_id=instance.operation.id))
 
         await self._ledger.apply(instance.id, unsent, wake=False)
-        raise self._put_off(run, failure) from failure
+
+    async def _move_refused(self, instance: Instance, failure: ProviderFailure) -> None:
+        """Novita does not move the machine: for lack of capacity another one is bought, anything else ends the move."""
+        at, operation_id = self._ledger.clock.now(), instance.operation.id
+        log.warning("move_refused", instanceId=instance.id, code=str(failure.code), error=failure.message)
+
+        def take(now: Instance) -> Change:
+            if now.operation.id != operation_id or now.former is not None or not now.operation.under_way:
+                return Change(instance=now)
+            if isinstance(failure, NoCapacity) and not now.spec.adopted:
+                return moves.turned(now, operation_id=operation_id, at=at)
+            return moves.in_vain(now, code=failure.code, message=failure.message, at=at)
+
+        await self._ledger.apply(instance.id, take, wake=False)
 
     def _put_off(self, run: Run, failure: ProviderFailure) -> PutOff:
         if isinstance(failure, NotAllowed):
-            return PutOff(AUTH_PAUSE_SECONDS, why=failure.message, failed=True)
+            return PutOff(AUTH_PAUSE_SECONDS, why=failure.message)
         if isinstance(failure, TryLater) and failure.retry_after is not None:
             return PutOff(pause_after(failure, random=self._ledger.ids.random()), why=failure.message)
         pause = requeue_delay(run.claim.attempts, random=self._ledger.ids.random())

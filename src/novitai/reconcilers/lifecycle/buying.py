@@ -13,6 +13,7 @@ import structlog
 from novitai.domain.change import Change, fact
 from novitai.domain.errors import (
     Code,
+    NoBalance,
     NoCapacity,
     NotAllowed,
     ProviderFailure,
@@ -23,23 +24,31 @@ from novitai.domain.errors import (
 from novitai.domain.events import FactType
 from novitai.domain.ids import MAX_ATTEMPTS, InstanceId, MachineId, Marker, machine_name
 from novitai.domain.instance import Attempt, AttemptOutcome, Instance, attempt_id
+from novitai.domain.instance import Refusal as RefusedOffer
 from novitai.domain.lifecycle import State
-from novitai.domain.offers import Offer, Ranked
+from novitai.domain.offers import Catalogue, Offer, Ranked
 from novitai.operations import ceilings, records
+from novitai.operations.budget import Budgets, exceeded
 from novitai.operations.catalogue import FRESH_SECONDS, CatalogueBook
 from novitai.operations.keys import Keys
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
-from novitai.policies import outcomes, placement, unclear
+from novitai.operations.standing import PROBE_SECONDS, AccountStanding
+from novitai.policies import decisions, outcomes, placement, successors, unclear
 from novitai.ports.coordination import Share
 from novitai.ports.provider import MachineOrder, Provider
 from novitai.ports.store import Put
 from novitai.ports.world import Sealer
+from novitai.reconcilers.lifecycle.acting import BALANCE_PAUSE_SECONDS, waits_for_balance
 from novitai.reconcilers.lifecycle.run import LIMITER_PATIENCE_SECONDS, PutOff, Run, pause_after
 
 log = structlog.get_logger("novitai.create")
 
 CAPACITY_ROUND_SECONDS = 30.0
+QUEUED_PAUSE_SECONDS = 5.0
+"""Until a queued create looks whether Novita sells again."""
+LONGEST_ROUND_SECONDS = 300.0
+"""Between two looks for a machine that takes another's place."""
 RATE_LIMITS_MEAN_QUOTA = 3
 AUTH_PAUSE_SECONDS = 30.0
 
@@ -58,6 +67,8 @@ class Buying:
         installation: str,
         limits: ceilings.Ceilings,
         keys: Keys,
+        budgets: Budgets,
+        standing: AccountStanding,
     ) -> None:
         self._provider = provider
         self._ledger = ledger
@@ -67,25 +78,37 @@ class Buying:
         self._installation = installation
         self._ceilings = limits
         self._keys = keys
+        self._budgets = budgets
+        self._standing = standing
         self._rate_limited: dict[InstanceId, int] = {}
 
     async def buy(self, run: Run, snapshot: Snapshot) -> None:
         """One attempt, or the end of trying. Raises PutOff when it has to go on later."""
         instance = snapshot.instance
-        offer = await self._choose(instance)
-        if offer is None:
+        if not self._standing.takes_try():
+            self._wait_for_balance(instance)
+            message = "Novita refuses to sell: the account's balance does not suffice"
+            await self._fail(instance, Code.INSUFFICIENT_BALANCE, message)
             return
+        ranked = await self._choose(instance)
+        if ranked is None:
+            return
+        offer = ranked[0].offer
         number = instance.attempts + 1
         if number > MAX_ATTEMPTS:
             await self._fail(instance, Code.UPSTREAM_ERROR, f"gave up after {MAX_ATTEMPTS} attempts")
             return
         attempt = self._attempt(instance, offer, number)
+        catalogue = self._catalogue.known
+        read_at = catalogue.read_at if catalogue is not None else 0.0
         intent = run.intent(
             snapshot,
             lambda now: outcomes.create_sent(now, number=number, offer=offer, at=attempt.sent_at),
             lambda _: records.put_attempt(attempt, expect=0),
+            decision=decisions.placed(instance, ranked, number=number, read_at=read_at),
         )
-        call = run.call(instance, Share.BULK, before_send=intent)
+        share = Share.ACT if instance.replacing else Share.BULK
+        call = run.call(instance, share, before_send=intent)
         try:
             machine_id = await self._provider.create(self._order(instance, attempt), call)
         except ProviderFailure as failure:
@@ -97,9 +120,21 @@ class Buying:
         self._rate_limited.pop(instance.id, None)
         self._catalogue.accepted(offer.key)
         await self._accepted(attempt, machine_id)
+        await self._standing.accept_payment()
 
-    async def _choose(self, instance: Instance) -> Offer | None:
-        """The best offer now; None when the create has ended instead."""
+    def _wait_for_balance(self, instance: Instance) -> None:
+        """Raises PutOff for what waits until Novita sells again, and for a create that was accepted before it was known that Novita does
+        not: that waits a few minutes, since one refusal, or one hour's bill, must not fail all that is queued.
+        """
+        if instance.replacing or waits_for_balance(instance):
+            raise PutOff(BALANCE_PAUSE_SECONDS, why="the account's balance does not suffice; this waits until it does")
+        left = instance.operation.requested_at + PROBE_SECONDS - self._ledger.clock.now()
+        if left > 0.0:
+            pause = min(left, QUEUED_PAUSE_SECONDS)
+            raise PutOff(pause, why="the account's balance does not suffice; this waits a few minutes for it")
+
+    async def _choose(self, instance: Instance) -> tuple[Ranked, ...] | None:
+        """The offers as they stand now, one that can be bought first; None when the create has ended instead."""
         try:
             # All who buy wait for the same reading: were it slow, they would fill the lane, and people's stops with it.
             async with asyncio.timeout(LIMITER_PATIENCE_SECONDS):
@@ -116,25 +151,28 @@ class Buying:
         except ProviderFailure as failure:
             raise PutOff(LIMITER_PATIENCE_SECONDS, why=failure.message, failed=True) from failure
         now = self._ledger.clock.now()
-        ranked = placement.rank(
-            catalogue,
-            instance.spec.requirement,
-            now=now,
-            cooling=self._catalogue.cooling(),
-            refused=[refusal.key for refusal in instance.refusals],
-        )
+        ranked = self._ranked(catalogue, instance, now=now)
         if not ranked or not ranked[0].fits:
             await self._none_fits(instance, ranked)
             return None
-        offer = ranked[0].offer
         try:
-            self._check_ceilings(instance, offer)
+            self._check_ceilings(instance, ranked[0].offer)
         except Refusal as refusal:
             await self._fail(instance, refusal.code, refusal.message)
             return None
-        return offer
+        return ranked
+
+    def _ranked(self, catalogue: Catalogue, instance: Instance, *, now: float) -> tuple[Ranked, ...]:
+        cooling = self._catalogue.cooling()
+        if instance.replacing:
+            return successors.ranked(catalogue, instance, now=now, cooling=cooling)
+        refused = [refusal.key for refusal in instance.refusals]
+        return placement.rank(catalogue, instance.spec.requirement, now=now, cooling=cooling, refused=refused)
 
     def _check_ceilings(self, instance: Instance, offer: Offer) -> None:
+        held = self._budgets.hold(instance)
+        if held is not None:
+            raise exceeded(held)
         others = (s.instance for s in self._reads.all() if s.instance.id != instance.id)
         ceilings.check(
             others,
@@ -146,6 +184,9 @@ class Buying:
         )
 
     async def _none_fits(self, instance: Instance, ranked: tuple[Ranked, ...]) -> None:
+        if instance.replacing:
+            await self._none_replaces(instance, ranked)
+            return
         waits = instance.spec.wait_for_capacity_seconds
         now = self._ledger.clock.now()
         passing = not ranked or any(place.objection is not None and place.objection.passes for place in ranked)
@@ -159,6 +200,24 @@ class Buying:
             return
         reason = f"no offer fits any more: {ranked[0].reason}"
         await self._fail(instance, Code.NO_OFFER_WITHIN_CAP, reason)
+
+    async def _none_replaces(self, instance: Instance, ranked: tuple[Ranked, ...]) -> None:
+        """Another machine is looked for again and again, with growing pauses, for as long as the former one serves and a
+        while longer. Every offer may be tried again.
+        """
+        now, ends = self._ledger.clock.now(), successors.search_ends(instance)
+        if ends is not None and now >= ends:
+            offers = successors.refusals(ranked, known=instance.refusals, at=now)
+            message = f"no other machine could be had: {ranked[0].reason if ranked else 'no offer fits'}"
+            await self._fail(instance, Code.NO_CAPACITY, message, offers=offers)
+            return
+        began = instance.move.began_at if instance.move is not None else instance.operation.requested_at
+        pause = min(max(CAPACITY_ROUND_SECONDS, now - began), LONGEST_ROUND_SECONDS)
+        if ends is not None:
+            pause = min(pause, max(1.0, ends - now))
+        if instance.refusals:
+            await self._ledger.apply(instance.id, lambda held: Change(instance=_forgiven(held, instance)), wake=False)
+        raise PutOff(pause, why="no other machine can be had yet")
 
     async def _another_round(self, instance: Instance) -> None:
         """Told once per round: still waiting. Every offer may be tried again."""
@@ -261,6 +320,10 @@ class Buying:
             await self._later(instance, failure)
         if isinstance(failure, NotAllowed):
             raise PutOff(AUTH_PAUSE_SECONDS, why=failure.message) from failure
+        if isinstance(failure, NoBalance):
+            await self._standing.refuse_payment(failure)
+            if instance.replacing or waits_for_balance(instance):
+                raise PutOff(PROBE_SECONDS, why=failure.message) from failure
         await self._fail(instance, failure.code, failure.message)
 
     async def call_has_ended(self, snapshot: Snapshot) -> bool:
@@ -309,7 +372,9 @@ class Buying:
         message = f"Novita answered 'too many' {count} times in a row; it may be the account's quota: {failure.message}"
         await self._fail(instance, Code.QUOTA_EXCEEDED, message)
 
-    async def _fail(self, instance: Instance, code: Code, message: str) -> None:
+    async def _fail(
+        self, instance: Instance, code: Code, message: str, *, offers: tuple[RefusedOffer, ...] | None = None
+    ) -> None:
         at = self._ledger.clock.now()
         self.forget(instance.id)
         log.error("create_failed", instanceId=instance.id, code=str(code), error=message)
@@ -317,9 +382,16 @@ class Buying:
         def failing(now: Instance) -> Change:
             if now.operation.id != instance.operation.id or not now.operation.under_way or now.machine is not None:
                 return Change(instance=now)
-            return outcomes.create_failed(now, code=code, message=message, at=at, offers=now.refusals)
+            kept = now.refusals if offers is None else offers
+            return outcomes.create_failed(now, code=code, message=message, at=at, offers=kept)
 
         await self._ledger.apply(instance.id, failing, wake=False)
+
+
+def _forgiven(now: Instance, decided: Instance) -> Instance:
+    """The instance with every offer to be tried again, while the same search goes on."""
+    same = now.operation.id == decided.operation.id and now.replacing
+    return msgspec.structs.replace(now, refusals=()) if same else now
 
 
 def _ended(

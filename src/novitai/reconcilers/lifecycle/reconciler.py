@@ -15,10 +15,12 @@ from novitai.domain.lifecycle import State
 from novitai.operations import records
 from novitai.operations.ledger import Ledger, Snapshot, work_of
 from novitai.operations.reads import ReadModel, machines_of
+from novitai.operations.standing import AccountStanding
 from novitai.policies.backoff import requeue_delay
+from novitai.policies.decisions import explained
 from novitai.policies.steps import Act, Action, Apply, Buy, Limits, Wait, next_step, removes
 from novitai.ports.store import Check, Claim, Commit, Conflict, Finish, JobStatus, Put, Requeue
-from novitai.reconcilers.lifecycle.acting import Acting
+from novitai.reconcilers.lifecycle.acting import AUTH_PAUSE_SECONDS, Acting
 from novitai.reconcilers.lifecycle.buying import Buying
 from novitai.reconcilers.lifecycle.run import PutOff, Run
 
@@ -44,10 +46,18 @@ class LifecycleReconciler:
     """Handler of the lane `instances`."""
 
     def __init__(
-        self, *, ledger: Ledger, reads: ReadModel, buying: Buying, acting: Acting, settings: LifecycleSettings
+        self,
+        *,
+        ledger: Ledger,
+        reads: ReadModel,
+        buying: Buying,
+        acting: Acting,
+        standing: AccountStanding,
+        settings: LifecycleSettings,
     ) -> None:
         self._ledger = ledger
         self._reads = reads
+        self._standing = standing
         self._buying = buying
         self._acting = acting
         self._settings = settings
@@ -106,6 +116,10 @@ class LifecycleReconciler:
                 log.info("would_act", instanceId=instance.id, step=repr(step))
                 await self._end(run, snapshot, now + OBSERVE_AGAIN_SECONDS)
                 return True
+            case Buy() | Act() if self._standing.key_refused:
+                raise PutOff(
+                    AUTH_PAUSE_SECONDS, why="Novita refuses the API key; this waits until it is accepted again"
+                )
             case Buy():
                 await self._buying.buy(run, snapshot)
             case Act():
@@ -129,7 +143,7 @@ class LifecycleReconciler:
             number, outcome = step.attempt
             closed = await self._closed_attempt(snapshot.instance, number, outcome)
             puts = (closed,) if closed is not None else ()
-        await self._ledger.commit(snapshot.version, step.change, puts=puts)
+        await self._ledger.commit(snapshot.version, explained(snapshot.instance, step.change), puts=puts)
 
     async def _closed_attempt(self, instance: Instance, number: int, outcome: AttemptOutcome) -> Put | None:
         record = await self._ledger.store.get(records.ATTEMPT, attempt_id(instance.id, number))

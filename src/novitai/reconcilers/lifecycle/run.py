@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 from novitai.domain.change import Change
 from novitai.domain.errors import Code, TryLater
+from novitai.domain.explanation import Decision
 from novitai.domain.ids import MachineId
 from novitai.domain.instance import Instance
 from novitai.operations.ledger import Ledger, Snapshot
@@ -88,10 +89,15 @@ class Run:
         )
 
     def intent(
-        self, snapshot: Snapshot, change: Callable[[Instance], Instance], put: Callable[[Instance], Put | None]
+        self,
+        snapshot: Snapshot,
+        change: Callable[[Instance], Instance],
+        put: Callable[[Instance], Put | None],
+        *,
+        decision: Decision | None = None,
     ) -> BeforeSend:
         """Commit an intent on exactly this snapshot, with the job still held; what this raises keeps the call from
-        being sent.
+        being sent. `decision`: why it is sent, when that was ours to choose.
         """
         self.intended = False
 
@@ -101,9 +107,8 @@ class Run:
                 raise LeaseLost(f"{self.claim.key} is held by another worker")
             intended = change(snapshot.instance)
             extra = put(intended)
-            await self.ledger.commit(
-                snapshot.version, Change(instance=intended), puts=(extra,) if extra is not None else ()
-            )
+            made = Change(instance=intended, decision=decision)
+            await self.ledger.commit(snapshot.version, made, puts=(extra,) if extra is not None else ())
             self.intended = True
 
         return before_send

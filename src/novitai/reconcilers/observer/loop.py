@@ -17,10 +17,13 @@ from novitai.domain.ids import MachineId
 from novitai.domain.instance import Instance, OpenAttempt
 from novitai.domain.lifecycle import State
 from novitai.domain.machine import Machine, SpotStatus
+from novitai.operations.costs import Costs
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel
+from novitai.operations.standing import AccountStanding
 from novitai.operations.sweep import PAGE_SIZE, Sweep, read_pages
+from novitai.policies.moves import told_stuck
 from novitai.policies.strays import ExtraMachines
 from novitai.ports.coordination import Share
 from novitai.ports.provider import Call, Provider
@@ -72,6 +75,8 @@ class Observer:
         reads: ReadModel,
         freshness: Freshness,
         sealer: Sealer,
+        costs: Costs,
+        standing: AccountStanding,
         settings: ObserverSettings,
         told: SweepTold = _untold,
     ) -> None:
@@ -88,12 +93,13 @@ class Observer:
             reads=reads,
             freshness=freshness,
             sealer=sealer,
+            costs=costs,
             installation=settings.installation,
             settle_time=settings.settle_time,
             extra_machines=settings.extra_machines,
             call=self._call,
         )
-        self._upstream = UpstreamWatch(provider=provider, ledger=ledger)
+        self._upstream = UpstreamWatch(provider=provider, ledger=ledger, standing=standing)
         self._next_sweep_at = 0.0
         self._pages = 1
         self._earliest = 0.0
@@ -118,6 +124,7 @@ class Observer:
             self._freshness.running = False
         if calls:
             self._worked()
+            await self._upstream.accepted(lease)
         await self._upstream.look_at_circuits(lease)
         return self._pause(began)
 
@@ -179,6 +186,7 @@ class Observer:
             self._freshness.last_complete_at = sweep.began
             self._freshness.forget(before=sweep.began)
             await self._sightings.disprove(sweep)
+            await self._sightings.meter_missing(sweep)
         self._sightings.count_unknown()
         self._told(complete=sweep.complete, pages=sweep.calls, machines=len(sweep.seen))
         return sweep.calls + looks
@@ -246,7 +254,6 @@ class Observer:
     def _worked(self) -> None:
         self._freshness.failures_in_a_row = 0
         self._freshness.last_error = None
-        self._upstream.accepted()
 
     async def _failed(self, failure: ProviderFailure, lease: Lease) -> None:
         self._freshness.failures_in_a_row += 1
@@ -260,7 +267,7 @@ class Observer:
 def moving(instance: Instance) -> bool:
     """Whether the instance's machine will change by itself soon, so that looking often is worth it."""
     machine = instance.machine
-    if machine is None:
+    if machine is None or (instance.state is State.MIGRATING and told_stuck(instance)):
         return False
     return (
         (instance.state.in_motion and instance.state is not State.DELETING)

@@ -7,6 +7,7 @@ reading the machine singly, and a machine counts as absent only on two such read
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -14,15 +15,17 @@ import structlog
 from novitai.domain.change import Change
 from novitai.domain.errors import Gone
 from novitai.domain.ids import MachineId, Marker, marker_of
-from novitai.domain.instance import AttemptOutcome, Instance, SeenMachine, attempt_id
+from novitai.domain.instance import ENOUGH_EVIDENCE, AttemptOutcome, DesiredState, Instance, SeenMachine, attempt_id
 from novitai.domain.lifecycle import State
-from novitai.domain.machine import Machine
+from novitai.domain.machine import Machine, MachineStatus
 from novitai.operations import records
+from novitai.operations.costs import Costs
 from novitai.operations.freshness import Freshness
 from novitai.operations.ledger import Ledger, Snapshot
 from novitai.operations.reads import ReadModel, machines_of
 from novitai.operations.sweep import Sweep
 from novitai.policies import observed, outcomes, strays, unclear
+from novitai.policies.costs import beside
 from novitai.policies.observed import Sighting
 from novitai.policies.strays import ExtraMachines
 from novitai.ports.provider import Call, Provider
@@ -65,6 +68,7 @@ class Sightings:
         reads: ReadModel,
         freshness: Freshness,
         sealer: Sealer,
+        costs: Costs,
         installation: str,
         settle_time: float,
         extra_machines: ExtraMachines,
@@ -75,6 +79,7 @@ class Sightings:
         self._reads = reads
         self._freshness = freshness
         self._sealer = sealer
+        self._costs = costs
         self._installation = installation
         self._settle_time = settle_time
         self._extra_machines = extra_machines
@@ -88,6 +93,8 @@ class Sightings:
         """A machine of the list; the doubt that it leaves, if any."""
         self._freshness.saw(machine, read_at)
         snapshot = self._reads.by_machine(machine.id)
+        if snapshot is not None and beside(snapshot.instance, machine.id):
+            await self._meter(snapshot.instance, lambda now: self._costs.sighted(now, machine, at=read_at))
         if snapshot is not None and machine.id in snapshot.instance.strays:
             return self._doubt_stray(snapshot.instance, machine)
         if snapshot is not None:
@@ -112,7 +119,7 @@ class Sightings:
         seen = observed.see(snapshot.instance, sighting, now=now, operation_id=self._ledger.ids.new("op"))
         if seen.change.instance is not snapshot.instance or seen.change.facts:
             await self._commit(snapshot.instance, sighting)
-        return Doubt(machine.id, lambda: self.look(snapshot)) if seen.look else None
+        return Doubt(machine.id, lambda: self.look(snapshot, machine.id)) if seen.look else None
 
     async def _commit(self, instance: Instance, sighting: Sighting) -> None:
         operation_id = self._ledger.ids.new("op")
@@ -202,8 +209,9 @@ class Sightings:
     def absent(self, sweep: Sweep) -> list[Doubt]:
         """Machines that this complete sweep should have shown and did not."""
         self._strays_read = {known: at for known, at in self._strays_read.items() if known in sweep.seen}
-        missing = [snapshot for snapshot in self._reads.all() if self._absent(snapshot.instance, sweep)]
-        return [self._doubt_absence(snapshot) for snapshot in missing]
+        live = self._reads.all()
+        missing = [self._doubt_absence(snapshot) for snapshot in live if self._absent(snapshot.instance, sweep)]
+        return missing + [doubt for snapshot in live if (doubt := self._doubt_former(snapshot, sweep)) is not None]
 
     def _absent(self, instance: Instance, sweep: Sweep) -> bool:
         machine = instance.machine
@@ -211,15 +219,37 @@ class Sightings:
             return False
         return sweep.began >= self._surely_shown(instance, machine)
 
+    def _doubt_former(self, snapshot: Snapshot, sweep: Sweep) -> Doubt | None:
+        """The machine that is being replaced, when this sweep should have shown it."""
+        former, wanted = snapshot.instance.former, snapshot.instance.wants is not DesiredState.DELETED
+        if former is None or not wanted or former.machine.id in sweep.seen or sweep.began < former.machine.since:
+            return None
+        if former.machine.status is MachineStatus.REMOVED or len(former.machine.missing) >= ENOUGH_EVIDENCE:
+            return None
+        return Doubt(former.machine.id, lambda: self.look(snapshot, former.machine.id), absent=True)
+
     def _surely_shown(self, instance: Instance, machine: SeenMachine) -> float:
         """From when on Novita shows this machine if it is there: one just created may lag by the settle time."""
         accepted = instance.operation.accepted_at if instance.operation.makes_ready else None
-        lag = self._settle_time if instance.state is State.CREATING else 0.0
+        lag = self._settle_time if instance.buys else 0.0
         return max(machine.since, accepted or 0.0) + lag
 
     def _doubt_absence(self, snapshot: Snapshot) -> Doubt:
         assert snapshot.instance.machine is not None
         return Doubt(snapshot.instance.machine.id, lambda: self.look(snapshot), absent=True)
+
+    async def meter_missing(self, sweep: Sweep) -> None:
+        """Machines of instances beside their present ones cost nothing any more when a trustworthy sweep does not show them."""
+        for snapshot in self._reads.all():
+            missing = [one.machine for one in snapshot.instance.meter.running if one.machine not in sweep.seen]
+            for machine_id in dict.fromkeys(missing):
+                if beside(snapshot.instance, machine_id):
+                    gone = partial(self._costs.unseen, machine_id=machine_id, at=sweep.began)
+                    await self._meter(snapshot.instance, gone)
+
+    async def _meter(self, instance: Instance, metered: Callable[[Instance], Instance]) -> None:
+        if metered(instance) is not instance:
+            await self._ledger.apply(instance.id, lambda now: Change(instance=metered(now)), wake=False)
 
     async def disprove(self, sweep: Sweep) -> None:
         """A trustworthy sweep that began after the settle time does not show the marker: those attempts made no
@@ -239,18 +269,19 @@ class Sightings:
 
     # ── one machine ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def look(self, snapshot: Snapshot) -> bool:
-        """Read one machine singly: what it shows is believed, and "not found" is a piece of evidence. Tells whether
-        it exists.
+    async def look(self, snapshot: Snapshot, machine_id: MachineId | None = None) -> bool:
+        """Read one machine singly, the present one unless another is named: what it shows is believed, and "not found" is
+        a piece of evidence. Tells whether it exists.
         """
-        machine = snapshot.instance.machine
-        if machine is None:
+        present = snapshot.instance.machine
+        wanted = machine_id or (present.id if present is not None else None)
+        if wanted is None:
             return False
         read_at = self._clock.now()
         try:
-            found = await self._provider.machine(machine.id, self._call)
+            found = await self._provider.machine(wanted, self._call)
         except Gone:
-            await self._ledger.apply(snapshot.instance.id, lambda now: self._missing(now, machine.id, at=read_at))
+            await self._ledger.apply(snapshot.instance.id, lambda now: self._missing(now, wanted, at=read_at))
             return False
         self._freshness.saw(found, read_at)
         password = self._sealer.seal(found.password) if found.password else None
@@ -261,6 +292,8 @@ class Sightings:
         """Evidence counts against the machine that was read, not against one that took its place meanwhile, nor one that
         Novita may not show yet.
         """
+        if now.former is not None and now.former.machine.id == machine_id:
+            return observed.former_missing(now, machine_id, at=at)
         if now.machine is None or now.machine.id != machine_id or at < self._surely_shown(now, now.machine):
             return Change(instance=now)
         return observed.missing(now, at=at)

@@ -5,6 +5,7 @@ over.
 from novitai.domain.errors import NotAllowed
 from novitai.domain.events import Fact, FactType
 from novitai.operations.ledger import Ledger
+from novitai.operations.standing import AccountStanding
 from novitai.ports.provider import Provider, UpstreamBreaker
 from novitai.ports.store import Lease
 
@@ -12,25 +13,21 @@ CLOSED, OPEN = "CLOSED", "OPEN"
 
 
 class UpstreamWatch:
-    """Remembers what was told, so that it is told once."""
+    """Remembers which breakers were told of, so that each is told once; whether the key was is kept with the account's standing."""
 
-    def __init__(self, *, provider: Provider, ledger: Ledger) -> None:
+    def __init__(self, *, provider: Provider, ledger: Ledger, standing: AccountStanding) -> None:
         self._provider = provider
         self._ledger = ledger
-        self._refused = False
+        self._standing = standing
         self._open: set[tuple[str, str]] = set()
 
     async def refused(self, failure: NotAllowed, lease: Lease) -> None:
         """Novita refuses the key."""
-        if self._refused:
-            return
-        reason = "Novita refuses the API key; changes wait until it is accepted again"
-        await self._tell(FactType.AUTH_FAILED, reason, {"reason": failure.reason}, lease)
-        self._refused = True
+        await self._standing.refuse_key(failure, lease)
 
-    def accepted(self) -> None:
+    async def accepted(self, lease: Lease) -> None:
         """Novita answered: the key works (again)."""
-        self._refused = False
+        await self._standing.accept_key(lease)
 
     async def look_at_circuits(self, lease: Lease) -> None:
         """Tell which breakers have opened or closed since the last look."""

@@ -1,76 +1,48 @@
-"""The parts of one process, wired in four layers: foundation, operations, what keeps things true, what tells others."""
+"""What runs by itself in one process: lanes, loops, health checks and deliveries, wired on the operations."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from novitai.app import groups
 from novitai.app.foundation import Foundation
+from novitai.app.operations import Operations
 from novitai.domain.automation import Part
 from novitai.egress.addresses import Guard
 from novitai.egress.client import EgressClient
-from novitai.operations.account import Account
-from novitai.operations.audit import Audit
-from novitai.operations.automation import Automation
-from novitai.operations.catalogue import CatalogueBook
-from novitai.operations.creation import Creation
-from novitai.operations.freshness import Freshness
-from novitai.operations.idle import Idleness
-from novitai.operations.instances import Verbs
-from novitai.operations.keys import Keys
-from novitai.operations.ledger import Ledger
-from novitai.operations.metering import Metering
-from novitai.operations.orphans import Orphans
-from novitai.operations.prices import PriceHistory
-from novitai.operations.reads import ReadModel
-from novitai.operations.receipts import Receipts
-from novitai.operations.snooze import Snooze
-from novitai.operations.sync import Sync
+from novitai.operations.sync import KEY as SYNC_KEY
 from novitai.ports.store import Claim, Lease
 from novitai.reconcilers.adoption import Adoption
 from novitai.reconcilers.audit import LOOK_SECONDS, AuditSealer
+from novitai.reconcilers.budget import LONGEST_PAUSE as BUDGET_LOOK_SECONDS
+from novitai.reconcilers.budget import BudgetKeeper
 from novitai.reconcilers.catalog import REFRESH_SECONDS, CatalogRefresh
+from novitai.reconcilers.costs import LOOK_SECONDS as COSTS_LOOK_SECONDS
+from novitai.reconcilers.costs import CostKeeping
 from novitai.reconcilers.driver import Lane, Loop
+from novitai.reconcilers.failed_migrations import FailedMigrationCheck
 from novitai.reconcilers.health import HealthChecks
 from novitai.reconcilers.idle import IdleStop
 from novitai.reconcilers.lifecycle import LifecycleReconciler
 from novitai.reconcilers.lifecycle.acting import Acting
 from novitai.reconcilers.lifecycle.buying import Buying
+from novitai.reconcilers.migration import MigrationKeeper
+from novitai.reconcilers.move_trigger import MoveTrigger
 from novitai.reconcilers.observer import Observer
 from novitai.reconcilers.prices import LOOK_SECONDS as PRICES_LOOK_SECONDS
 from novitai.reconcilers.prices import Prices
 from novitai.reconcilers.retention import RETENTION_SECONDS, Retention
 from novitai.reconcilers.schedule import LONGEST_PAUSE, ScheduleKeeper
 from novitai.webhooks.delivery import Deliveries
-from novitai.webhooks.destinations import barred
 
 INSTANCE_SLOTS = 32
 DELIVERY_SLOTS = 64
 MAINTENANCE_SLOTS = 4
+REPAIRS_EVERY = 2
+"""Failed migrations are looked for once in so many intervals of the loop that moves."""
+LONGEST_REPAIR_SECONDS = 600.0
+"""A look for them waits in the limiter with each machine that it reads."""
 LONGEST_SYNC_SECONDS = 600.0
 """A sync waits for sweeps, which take minutes on a large account; beyond this it counts as stuck."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Operations:
-    """What may be asked, and what is known."""
-
-    ledger: Ledger
-    reads: ReadModel
-    keys: Keys
-    receipts: Receipts
-    catalogue: CatalogueBook
-    prices: PriceHistory
-    account: Account
-    creation: Creation
-    verbs: Verbs
-    freshness: Freshness
-    orphans: Orphans
-    sync: Sync
-    automation: Automation
-    idleness: Idleness
-    snooze: Snooze
-    audit: Audit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,84 +58,13 @@ class Keepers:
     schedule: Loop
     idle_stop: IdleStop
     idle: Loop
+    budget_keeper: BudgetKeeper
+    budget: Loop
+    migration_keeper: MigrationKeeper
+    migration: Loop
+    failed_migrations: Loop
     loops: tuple[Loop, ...]
     egress: tuple[EgressClient, ...]
-
-
-def build_operations(base: Foundation) -> Operations:
-    """The verbs and the read model."""
-    settings = base.settings
-    ledger = Ledger(
-        store=base.store,
-        clock=base.clock,
-        ids=base.ids,
-        global_url=settings.webhooks.url,
-        retention_seconds=settings.lifecycle.deleted_retention,
-    )
-    reads = ReadModel(base.store)
-    catalogue = CatalogueBook(provider=base.provider, clock=base.clock)
-    freshness = Freshness(clock=base.clock, quiet_interval=settings.lifecycle.poll_interval)
-    account = Account(provider=base.provider, coordination=base.coordination, sealer=base.sealer)
-    creation = Creation(
-        ledger=ledger,
-        reads=reads,
-        catalogue=catalogue,
-        account=account,
-        sealer=base.sealer,
-        defaults=groups.placement(settings),
-        health=groups.health_check(settings),
-        barred=partial(barred, Guard(str(network) for network in settings.webhooks.allow_cidrs)),
-        limits=groups.ceilings(settings),
-        creates_per_minute=settings.upstream.rate_limit * groups.BULK_PART,
-    )
-    orphans = Orphans(
-        ledger=ledger,
-        reads=reads,
-        freshness=freshness,
-        provider=base.provider,
-        catalogue=catalogue,
-        sealer=base.sealer,
-        installation=base.installation,
-        health=groups.health_check(settings),
-    )
-    automation = Automation(ledger=ledger)
-    audit = Audit(store=base.store, clock=base.clock, sealer=base.sealer)
-    idleness = Idleness(
-        ledger=ledger,
-        reads=reads,
-        metering=Metering(provider=base.provider, clock=base.clock),
-        usual=groups.idle_rule(settings),
-    )
-    snooze = Snooze(
-        ledger=ledger, reads=reads, idleness=idleness, audit=audit, public_url=settings.server.public_url or ""
-    )
-    return Operations(
-        ledger=ledger,
-        reads=reads,
-        keys=Keys(ledger=ledger, environment_key=groups.revealed(settings.server.api_key)),
-        receipts=Receipts(store=base.store, clock=base.clock),
-        catalogue=catalogue,
-        prices=PriceHistory(base.store),
-        account=account,
-        creation=creation,
-        verbs=Verbs(ledger=ledger, reads=reads, creation=creation),
-        freshness=freshness,
-        orphans=orphans,
-        sync=Sync(
-            ledger=ledger,
-            reads=reads,
-            freshness=freshness,
-            orphans=orphans,
-            automation=automation,
-            provider=base.provider,
-            installation=base.installation,
-            retention=settings.lifecycle.deleted_retention,
-        ),
-        automation=automation,
-        idleness=idleness,
-        snooze=snooze,
-        audit=audit,
-    )
 
 
 def build_keepers(base: Foundation, operations: Operations) -> Keepers:
@@ -180,6 +81,19 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
     schedule = _loop("schedule", timers.run, LONGEST_PAUSE, base)
     idle_stop = _idle_stop(base, operations)
     idle = _loop("idle", idle_stop.run, settings.auto_stop.interval, base)
+    budget_keeper = _budget_keeper(base, operations)
+    budget = _loop("budget", budget_keeper.run, BUDGET_LOOK_SECONDS, base)
+    migration_keeper = _migration_keeper(base, operations)
+    migration = _loop("migration", migration_keeper.run, settings.migration.interval, base)
+    repair = _repair(base, operations)
+    maintenance = _maintenance(operations, adoption.work, repair, migration_keeper)
+    failed_migrations = _loop(
+        "failed-migrations",
+        repair.run,
+        REPAIRS_EVERY * settings.migration.interval,
+        base,
+        longest_run=LONGEST_REPAIR_SECONDS,
+    )
     catalog = CatalogRefresh(operations.catalogue)
     retention = Retention(store=base.store, clock=base.clock)
     return Keepers(
@@ -190,7 +104,7 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
         lanes=(
             _lane("instances", INSTANCE_SLOTS, lifecycle.handle, base, operations),
             delivery_lane,
-            _lane("maintenance", MAINTENANCE_SLOTS, adoption.work.handle, base, operations),
+            _lane("maintenance", MAINTENANCE_SLOTS, maintenance, base, operations),
         ),
         observer=watch,
         audit_log=audit_log,
@@ -198,14 +112,23 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
         schedule=schedule,
         idle_stop=idle_stop,
         idle=idle,
+        budget_keeper=budget_keeper,
+        budget=budget,
+        migration_keeper=migration_keeper,
+        migration=migration,
+        failed_migrations=failed_migrations,
         loops=(
             watch,
             adoption.loop,
             audit_log,
             schedule,
             idle,
+            budget,
+            migration,
+            failed_migrations,
             _loop("catalog", catalog.run, REFRESH_SECONDS, base),
             _prices(base, operations),
+            _costs(base, operations),
             _loop("retention", retention.run, RETENTION_SECONDS, base),
         ),
         egress=(webhook_egress, health_egress),
@@ -259,6 +182,8 @@ def _watching(base: Foundation, operations: Operations) -> tuple[Loop, _Adopting
         reads=operations.reads,
         freshness=operations.freshness,
         sealer=base.sealer,
+        costs=operations.costs,
+        standing=operations.standing,
         settings=groups.observer(base.settings, base.installation),
         told=swept,
     )
@@ -291,6 +216,19 @@ def _prices(base: Foundation, operations: Operations) -> Loop:
     return loop
 
 
+def _costs(base: Foundation, operations: Operations) -> Loop:
+    """The loop of the cost ledger."""
+    keeping = CostKeeping(
+        costs=operations.costs,
+        ledger=operations.ledger,
+        reads=operations.reads,
+        freshness=operations.freshness,
+        provider=base.provider,
+        settings=groups.costs(base.settings),
+    )
+    return _loop("costs", keeping.run, COSTS_LOOK_SECONDS, base)
+
+
 def _idle_stop(base: Foundation, operations: Operations) -> IdleStop:
     return IdleStop(
         ledger=operations.ledger,
@@ -303,12 +241,66 @@ def _idle_stop(base: Foundation, operations: Operations) -> IdleStop:
     )
 
 
+def _migration_keeper(base: Foundation, operations: Operations) -> MigrationKeeper:
+    return MigrationKeeper(
+        ledger=operations.ledger,
+        migrations=operations.migrations,
+        automation=operations.automation,
+        observe=groups.observes(base.settings),
+        interval=base.settings.migration.interval,
+    )
+
+
+def _repair(base: Foundation, operations: Operations) -> FailedMigrationCheck:
+    return FailedMigrationCheck(
+        failures=operations.failed_migrations,
+        migrations=operations.migrations,
+        ledger=operations.ledger,
+        automation=operations.automation,
+        interval=REPAIRS_EVERY * base.settings.migration.interval,
+        observe=groups.observes(base.settings),
+    )
+
+
+def _maintenance(
+    operations: Operations, adoption: Adoption, repair: FailedMigrationCheck, moves: MigrationKeeper
+) -> Callable[[Claim], Awaitable[None]]:
+    """Who does what somebody asked for, by the subject of its job."""
+    triggered = MoveTrigger(
+        trigger=operations.move_trigger,
+        migrations=operations.migrations,
+        look=lambda: moves.run(None),
+        clock=operations.ledger.clock,
+    )
+    handlers = {
+        SYNC_KEY: adoption.handle,
+        operations.failed_migrations.trigger.key: repair.handle,
+        operations.move_trigger.key: triggered.handle,
+    }
+
+    async def handle(claim: Claim) -> None:
+        await handlers[claim.key](claim)
+
+    return handle
+
+
 def _timers(base: Foundation, operations: Operations) -> ScheduleKeeper:
     return ScheduleKeeper(
         verbs=operations.verbs,
         reads=operations.reads,
         automation=operations.automation,
         keys=operations.keys,
+        ledger=operations.ledger,
+        observe=groups.observes(base.settings),
+    )
+
+
+def _budget_keeper(base: Foundation, operations: Operations) -> BudgetKeeper:
+    return BudgetKeeper(
+        budgets=operations.budgets,
+        verbs=operations.verbs,
+        reads=operations.reads,
+        automation=operations.automation,
         ledger=operations.ledger,
         observe=groups.observes(base.settings),
     )
@@ -324,13 +316,16 @@ def _lifecycle(base: Foundation, operations: Operations) -> LifecycleReconciler:
         installation=base.installation,
         limits=groups.ceilings(base.settings),
         keys=operations.keys,
+        budgets=operations.budgets,
+        standing=operations.standing,
     )
-    acting = Acting(provider=base.provider, ledger=operations.ledger, sealer=base.sealer)
+    acting = Acting(provider=base.provider, ledger=operations.ledger, sealer=base.sealer, standing=operations.standing)
     return LifecycleReconciler(
         ledger=operations.ledger,
         reads=operations.reads,
         buying=buying,
         acting=acting,
+        standing=operations.standing,
         settings=groups.lifecycle(base.settings),
     )
 
