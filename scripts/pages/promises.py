@@ -92,6 +92,53 @@ PROMISES: tuple[Promise, ...] = (
         ),
     ),
     Promise(
+        "M6",
+        "Idle means idle",
+        "What is used is not stopped, what nobody uses is, in time, and each stop can say why: through measurements that lag, have "
+        "holes or fail, clocks that are set and a process that is killed. What could not be measured counts as use.",
+        (
+            Limit("days simulated, in a fleet of 200", "≥", 500),
+            Limit("stops of a machine that was used within the threshold", "=", 0),
+            Limit("stop after its deadline, worst", "≤", 90),
+            Limit("whole program: stops of a machine in use", "=", 0),
+            Limit("whole program: stop after its deadline, worst", "≤", 90),
+            Limit("without their evidence in the audit log", "=", 0),
+        ),
+        planted=True,
+    ),
+    Promise(
+        "M7",
+        "A spot notice is used",
+        "A machine that Novita takes back is told of within one poll and brought back: replaced on the notice, or moved once it "
+        "stands still. What a person or the idle stop has stopped is never brought back, and there is never more than one replacement.",
+        (
+            Limit("beyond one poll interval, worst", "≤", 1),
+            Limit("notices that nobody was told of", "=", 0),
+            Limit("notice seen to the create call at Novita, worst", "≤", 10),
+            Limit("stop seen to the migrate call at Novita, worst", "≤", 10),
+            Limit("were not brought back", "=", 0),
+            Limit("calls that bring back what a person or the idle stop had stopped", "=", 0),
+            Limit("second replacements beside a live one", "=", 0),
+            Limit("moves of protected and notify-only instances", "=", 0),
+            Limit("machines left behind", "=", 0),
+            Limit("moves without their explanation", "=", 0),
+        ),
+        planted=True,
+    ),
+    Promise(
+        "M8",
+        "The ledger is the bill",
+        "Through creates, stops, moves, reclaims, changed prices, kills and outages, what we say a machine cost is what Novita bills: "
+        "within 1 % or five seconds of its price after the daily reconciliation, disks and stopped time included.",
+        (
+            Limit("off by more than 1 % and 5 s of its price after the daily reconciliation", "=", 0),
+            Limit("before any bill was read", "=", 0),
+            Limit("apart from the whole", "≤", 0.001),
+            Limit("kinds of change and trouble met", "≥", 14),
+        ),
+        planted=True,
+    ),
+    Promise(
         "W1",
         "No event is lost",
         "With a receiver that fails three times in ten and a server killed again and again, every event arrives.",

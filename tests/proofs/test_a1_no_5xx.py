@@ -85,6 +85,7 @@ OTHERS: dict[tuple[str, str], dict[str, Any]] = {
         "limits": {"gpus": 1, "usdPerHour": 1.5},
     },
     ("POST", "/api/instances/bulk"): {"action": "stop", "ids": ["x"], "dryRun": True},
+    ("POST", "/api/instances/migration/check-failed"): {"immediate": True, "dryRun": True},
     ("POST", "/api/automation/pause"): {"scope": "idle", "reason": "because"},
 }
 READS = [

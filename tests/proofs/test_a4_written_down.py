@@ -15,11 +15,15 @@ import pytest
 from novitai.api.app import build_inner
 from novitai.api.routing import CHANGING, GuardedRoute
 from novitai.domain.automation import Part
+from novitai.domain.budget import Period
 from novitai.domain.ids import MachineId
 from novitai.domain.keys import KeyLimits, Scope
 from novitai.domain.lifecycle import State
+from novitai.domain.money import usd
 from novitai.domain.orphan import orphan_of
 from novitai.operations import records
+from novitai.operations.budget import BudgetRequest
+from novitai.operations.receipts import Answer
 from novitai.operations.sync import SyncOptions
 from novitai.ports.store import Commit, Committed
 from novitai.reconcilers.audit import AuditSealer
@@ -52,6 +56,8 @@ ASKED = {
     ("POST", "/api/instances/stop-all"): (None, RUNNING),
     ("POST", "/api/instances/bulk"): ({"action": "delete", "ids": [ID]}, RUNNING),
     ("POST", "/api/instances/auto-stop/trigger"): ({"dryRun": False}, RUNNING),
+    ("POST", "/api/instances/migration/check-failed"): (None, RUNNING),
+    ("POST", "/api/instances/migration/scheduler/trigger"): (None, RUNNING),
     ("POST", "/api/instances/{instance_id}/snooze"): (None, RUNNING),
     ("POST", "/api/orphans/{novita_id}/adopt"): (None, RUNNING),
     ("POST", "/api/orphans/{novita_id}/ignore"): (None, RUNNING),
@@ -60,6 +66,9 @@ ASKED = {
     ("POST", "/api/jobs/{job_id}/cancel"): (None, RUNNING),
     ("POST", "/api/keys"): ({"name": "k"}, RUNNING),
     ("DELETE", "/api/keys/{key_id}"): (None, RUNNING),
+    ("POST", "/api/budgets"): ({"name": "b", "limitUsd": 5, "period": "day"}, RUNNING),
+    ("PATCH", "/api/budgets/{budget_id}"): ({"limitUsd": 6}, RUNNING),
+    ("DELETE", "/api/budgets/{budget_id}"): (None, RUNNING),
     ("POST", "/api/cache/clear"): (None, RUNNING),
     ("POST", "/api/automation/pause"): (None, RUNNING),
     ("POST", "/api/automation/resume"): ({"scope": "idle"}, RUNNING),
@@ -85,7 +94,10 @@ async def _furnished(house: House, state: State) -> dict[str, str]:
     key = await house.parts.keys.make(context(), name="old", scope=Scope.READ, expires_at=None, limits=KeyLimits())
     job = await house.parts.sync.request(SyncOptions(), context())
     await house.parts.automation.pause([Part.IDLE], "before", context())
-    return {"instance_id": ID, "novita_id": FOREIGN, "key_id": key.key.id, "job_id": job}
+    asked = BudgetRequest(name="old", limit=usd(5_000), period=Period.DAY)
+    budget = await house.parts.budgets.make(asked, context(), lambda _: Answer(status=201, body=""))
+    places = {"instance_id": ID, "novita_id": FOREIGN, "key_id": key.key.id, "job_id": job}
+    return places | {"budget_id": budget.budget.id}
 
 
 async def _commits_of(method: str, path: str) -> list[Commit]:

@@ -19,8 +19,9 @@ from pathlib import Path
 
 import pytest
 
-from proofs.planted import m1_blind_retry, m2_one_absence
+from proofs.planted import a4_no_reason, m1_blind_retry, m2_one_absence
 from support.simulation import Outcome, simulate
+from support.simulation_reasons import UNEXPLAINED
 from support.simulation_stage import SPELLS, TROUBLES
 
 PROCESSES = 2
@@ -29,6 +30,7 @@ OUTSIDE = frozenset(
     {
         "process ended",
         "process stopped",
+        "stopped by a policy",
         "answered again",
         "stopped outside",
         "started outside",
@@ -92,7 +94,7 @@ def _elsewhere(program: str, *arguments: str) -> subprocess.Popen[str]:
 @pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_on_no_bad_day_is_anything_lost_doubled_destroyed_or_told_wrongly(scale, book):
-    """Promises M1, M2, S1, W1 and W2 together, under every kind of trouble at once."""
+    """Promises M1, M2, S1, W1 and W2 together, under every kind of trouble at once; and whatever is done by itself has its reason (A4)."""
     seeds = seeds_of(scale.pick(short=40, prove=1_000, full=10_000))
     began, hits, red = time.monotonic(), Counter[str](), {}
     for seed, findings, troubles in _run(seeds):
@@ -108,6 +110,8 @@ def test_on_no_bad_day_is_anything_lost_doubled_destroyed_or_told_wrongly(scale,
         assert not red
         return
     book.figure("M2", "seeded simulation of the whole system: violations", sum(map(len, red.values())), exactly=0)
+    unexplained = sum(finding.startswith(UNEXPLAINED) for found in red.values() for finding in found)
+    book.figure("A4", "seeded simulation: things done or concluded by itself without a reason", unexplained, exactly=0)
     book.figure("M2", "seeded simulation of the whole system: seeds", len(seeds), at_least=len(seeds))
     _every_trouble_came(scale, book, hits)
     per_thousand = seconds * 1_000 / len(seeds)
@@ -141,7 +145,9 @@ def test_different_seeds_go_different_ways():
     assert len({simulate(seed).fingerprint for seed in range(4)}) == 4
 
 
-@pytest.mark.parametrize("bug", [m1_blind_retry, m2_one_absence], ids=lambda bug: bug.__name__.rpartition(".")[2])
+@pytest.mark.parametrize(
+    "bug", [a4_no_reason, m1_blind_retry, m2_one_absence], ids=lambda bug: bug.__name__.rpartition(".")[2]
+)
 def test_a_planted_bug_is_found(bug, scale, book):
     """The judgement can fail: a program with this bug is caught within a few days."""
     with bug.planted():

@@ -65,6 +65,7 @@ def verbs(machine: MachineId, place: Offer) -> dict[str, Verb]:
         "start": lambda client: client.start(machine, ACT),
         "stop": lambda client: client.stop(machine, ACT),
         "restart": lambda client: client.restart(machine, ACT),
+        "migrate": lambda client: client.migrate(machine, ACT),
         "delete": lambda client: client.delete(machine, ACT),
         "catalogue": lambda client: client.catalogue(ACT),
         "templates": lambda client: client.templates(ACT),

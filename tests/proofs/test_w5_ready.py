@@ -33,7 +33,7 @@ EVENTS_OF_A_CREATE = 9
 @pytest.mark.timeout(450)
 async def test_ready_is_told_soon_after_the_application_answers(forks: Forks, tmp_path: Path, scale, book) -> None:
     """W5: p99 ≤ fast poll + health interval + 1 s; here the SSH details are there in time."""
-    count = scale.pick(short=5, prove=24, full=90)
+    count = scale.pick(short=5, prove=16, full=90)
     settings: Mapping[str, str] = scale.pick(short=QUICK, prove={})
     bound = scale.pick(short=0.5 + 0.3, prove=3.0 + 2.0) + 1.0
 

@@ -14,7 +14,7 @@ from novitai.reconcilers.lifecycle.run import Run
 BUG = "no durable intent before the call"
 
 
-def _intent(self: Run, snapshot: object, change: object, put: object) -> Callable[[], Any]:
+def _intent(self: Run, snapshot: object, change: object, put: object, *, decision: object = None) -> Callable[[], Any]:
     async def before_send() -> None:
         return None
 
