@@ -94,7 +94,7 @@ def build_keepers(base: Foundation, operations: Operations) -> Keepers:
         base,
         longest_run=LONGEST_REPAIR_SECONDS,
     )
-    catalog = CatalogRefresh(operations.catalogue)
+    catalog = CatalogRefresh(operations.catalogue, hushed=lambda: operations.standing.key_refused)
     retention = Retention(store=base.store, clock=base.clock)
     return Keepers(
         health_checks=HealthChecks(
@@ -224,6 +224,7 @@ def _costs(base: Foundation, operations: Operations) -> Loop:
         reads=operations.reads,
         freshness=operations.freshness,
         provider=base.provider,
+        hushed=lambda: operations.standing.key_refused,
         settings=groups.costs(base.settings),
     )
     return _loop("costs", keeping.run, COSTS_LOOK_SECONDS, base)

@@ -155,6 +155,8 @@ def bill(instance: Instance) -> str:
         return "" if instance.state is State.DELETED else "It costs nothing now."
     price = f"${dollars(instance.price_per_hour):g} an hour"
     mode = "spot" if instance.offer.billing_mode is BillingMode.SPOT else "on demand"
+    if machine.status is MachineStatus.MIGRATING:
+        return "While Novita moves its machine, only the disk may be billed."
     if machine.status is MachineStatus.STOPPED:
         return "Its machine stands still: only the disk may be billed."
     return f"It costs {price} ({mode})."

@@ -224,7 +224,9 @@ def _reclaimed(instance: Instance) -> bool:
 
 def _taken_back(instance: Instance, *, now: float) -> Change:
     failed = _start_in_vain(instance, now=now, why=_TAKEN_BACK)
-    still = failed.then(_stopped(failed.instance, now=now, reason=_TAKEN_BACK))
+    still = failed.then(
+        outcomes.stopped(failed.instance, Observation.MACHINE_STOPPED, at=now, reason=_TAKEN_BACK, actor="novita")
+    )
     return Change(
         instance=still.instance, facts=(*still.facts, _reclaim_fact(still.instance, before=instance, now=now))
     )
@@ -295,13 +297,15 @@ def _stopping(instance: Instance, *, now: float) -> Change:
     if instance.state is State.STARTING and not _began_after_start(instance):
         return Change(instance=instance)
     asked, before = instance, Change(instance=instance)
-    if _reclaimed(instance):
+    reclaimed = _reclaimed(instance)
+    if reclaimed:
         before = _start_in_vain(instance, now=now, why=_TAKEN_BACK)
         asked = before.instance
     elif not (instance.operation.verb is Verb.STOP and instance.operation.under_way):
         asked = outside.word_from_outside(instance, DesiredState.STOPPED, now=now)
     moved = move(asked, Observation.STOP_SEEN, at=now)
-    told = fact(FactType.STOPPING, moved, before=instance, at=now, actor=moved.desired.by, reason=moved.desired.reason)
+    actor, reason = ("novita", _TAKEN_BACK) if reclaimed else (moved.desired.by, moved.desired.reason)
+    told = fact(FactType.STOPPING, moved, before=instance, at=now, actor=actor, reason=reason)
     return before.then(Change(instance=moved, facts=(told,)))
 
 

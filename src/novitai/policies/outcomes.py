@@ -385,8 +385,8 @@ def unsent_stop(instance: Instance, *, at: float) -> Change:
     )
 
 
-def stopped(instance: Instance, event: Observation, *, at: float, reason: str) -> Change:
-    """The machine stands still. An operation that wanted this is done."""
+def stopped(instance: Instance, event: Observation, *, at: float, reason: str, actor: str | None = None) -> Change:
+    """The machine stands still. An operation that wanted this is done. `actor`: who stopped it (None: whose word holds)."""
     operation = instance.operation
     still = move(instance, event, at=at)
     if still.state is not State.STOPPED:
@@ -394,5 +394,5 @@ def stopped(instance: Instance, event: Observation, *, at: float, reason: str) -
     still = with_fields(moves.interrupted(still, at=at), stopped_at=at, health=None)
     if operation.verb is Verb.STOP and operation.under_way:
         still = with_operation(still, status=OperationStatus.COMPLETED, completed_at=at)
-    told = fact(FactType.STOPPED, still, before=instance, at=at, actor=instance.desired.by, reason=reason)
+    told = fact(FactType.STOPPED, still, before=instance, at=at, actor=actor or instance.desired.by, reason=reason)
     return Change(instance=still, facts=(told,))

@@ -5,7 +5,7 @@ read it waits. Its bill is read `bill_delay` after its end and again on the next
 figure stays. What differs is written beside our figures in the commit that tells of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -51,7 +51,7 @@ class CostSettings:
 
 
 class CostKeeping:
-    """Work of the loop `costs`."""
+    """Work of the loop `costs`. `hushed`: Novita refuses our key, so that bill and balance cannot be read."""
 
     def __init__(
         self,
@@ -61,6 +61,7 @@ class CostKeeping:
         reads: ReadModel,
         freshness: Freshness,
         provider: Provider,
+        hushed: Callable[[], bool],
         settings: CostSettings,
     ) -> None:
         self._costs = costs
@@ -68,6 +69,7 @@ class CostKeeping:
         self._reads = reads
         self._freshness = freshness
         self._provider = provider
+        self._hushed = hushed
         self._settings = settings
         self._clock = ledger.clock
 
@@ -75,7 +77,8 @@ class CostKeeping:
         """Whatever is due."""
         await self._costs.follow()
         await self._book(lease)
-        for what, look in (("bill", self._reconcile), ("balance", self._watch_balance)):
+        looks = (("bill", self._reconcile), ("balance", self._watch_balance))
+        for what, look in () if self._hushed() else looks:
             try:
                 await look(lease)
             except ProviderFailure as failure:

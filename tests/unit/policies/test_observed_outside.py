@@ -130,6 +130,7 @@ def test_a_reclaim_that_is_seen_step_by_step_is_told_in_order():
     assert told(notified) == [FactType.SPOT_NOTICE]
     assert told(stopping) == [FactType.STOPPING]
     assert told(stopped) == [FactType.STOPPED, FactType.RECLAIMED]
+    assert {one.actor for step in (notified, stopping, stopped) for one in step.change.facts} == {"novita"}
     assert stopped.change.instance.wants is DesiredState.RUNNING
 
 

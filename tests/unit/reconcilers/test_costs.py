@@ -41,6 +41,7 @@ class Keeper:
             reads=self.operations.reads,
             freshness=self.operations.freshness,
             provider=house.provider,
+            hushed=lambda: False,
             settings=settings,
         )
 
