@@ -55,16 +55,21 @@ class Used(msgspec.Struct, frozen=True):
         """The same as a row of a day."""
         charge = self.charge
         came_to = self._at(charge.rate, start, end)
-        whose = {"instance": self.instance, "name": self.name, "owner": self.owner, "labels": dict(self.labels)}
-        if charge.kind is ChargeKind.DISK:
-            return DayRow(machine=charge.machine, disk=came_to, **whose)  # type: ignore[arg-type]
-        return DayRow(
+        row = DayRow(
+            instance=self.instance,
+            name=self.name,
+            owner=self.owner,
             machine=charge.machine,
+            labels=dict(self.labels),
+        )
+        if charge.kind is ChargeKind.DISK:
+            return msgspec.structs.replace(row, disk=came_to)
+        return msgspec.structs.replace(
+            row,
             gpu=came_to,
             gpu_seconds=self.seconds(start, end),
             on_demand=self._at(charge.rate if charge.on_demand is None else charge.on_demand, start, end),
             dearest=self._at(charge.rate if charge.dearest is None else charge.dearest, start, end),
-            **whose,  # type: ignore[arg-type]
         )
 
     def _at(self, rate: int, start: float, end: float) -> Usd:
